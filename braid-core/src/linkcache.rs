@@ -1,0 +1,105 @@
+//! Links: which node of a service a user's token is bound to.
+
+use crate::{Component, Node, NodeRef, Result, ServiceName, Token};
+use futures_core::future::BoxFuture;
+
+/// Keeps users on their node: one link per token and service, claimed atomically, with a time to live that use renews.
+///
+/// # Behavior
+/// A link carries the node's id and uid, so a link to a former life of a node is never taken for its present one. Links of a node
+/// whose uid has been absent from discovery for the grace period are removed; a node that is only not ready keeps them. No link
+/// exists without a time to live. Each node's number of links is published to `braid.topic.linkcache.service_link_number`; a raw
+/// token published to `braid.topic.linkcache.unlink` ends that user's links on every node.
+pub trait LinkCache: Component {
+    /// The link that this process knows of, without waiting: the path of every call with a token. Renews its time to live.
+    ///
+    /// `None` means that [`target`](Self::target) has to be asked.
+    fn cached_target(&self, token: &Token, service: &ServiceName) -> Option<NodeRef>;
+
+    /// The node that a token is linked to. Renews the link's time to live.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, `Closed`.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    fn target<'a>(
+        &'a self,
+        token: &'a Token,
+        service: &'a ServiceName,
+    ) -> BoxFuture<'a, Result<Option<NodeRef>>>;
+
+    /// Links a token to a node of the node's service, unless it is linked already. Of concurrent claims one wins, and all agree
+    /// on which.
+    ///
+    /// # Behavior
+    /// A link that is held by this very node is renewed and counts as won. One that is held by a former life of a present node is
+    /// replaced.
+    ///
+    /// # Errors
+    /// `Rejected`: the node is draining, or gone; pick another. `Unavailable`, `Timeout`, `Closed`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether the link was made.
+    fn claim<'a>(&'a self, token: &'a Token, node: &'a Node) -> BoxFuture<'a, Result<Claim>>;
+
+    /// Ends a link if `owner` holds it; true when it did. A late unlink by a former owner changes nothing.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, `Closed`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether the link was ended.
+    fn unlink<'a>(
+        &'a self,
+        token: &'a Token,
+        service: &'a ServiceName,
+        owner: &'a NodeRef,
+    ) -> BoxFuture<'a, Result<bool>>;
+
+    /// The user has left: ends the token's links to every service, whoever holds them. Returns how many there were.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, `Closed`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open which links were ended.
+    fn leave<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Result<usize>>;
+
+    /// The node has gone: ends all its links now, without waiting for the grace period. Returns how many there were.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, `Closed`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open which links were ended.
+    fn down<'a>(&'a self, node: &'a NodeRef) -> BoxFuture<'a, Result<usize>>;
+
+    /// The node is leaving: it gets no new link from now on, the old ones are honoured, and the future ends when none is left.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, `Closed`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the waiting; the node stays closed for new links in this life of it.
+    fn drain<'a>(&'a self, node: &'a NodeRef) -> BoxFuture<'a, Result<()>>;
+
+    /// How many links a node holds.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, `Closed`.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    fn count<'a>(&'a self, node: &'a NodeRef) -> BoxFuture<'a, Result<usize>>;
+}
+
+/// How a claim ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Claim {
+    /// The token is linked to the node that was named.
+    Won,
+    /// The token is linked to this other node.
+    Held(NodeRef),
+}

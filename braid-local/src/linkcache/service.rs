@@ -1,0 +1,233 @@
+//! The links of one service, by token and by node.
+
+use super::presence::Presence;
+use braid_core::{BootTime, NodeRef, NodeState, Token};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+#[derive(Default)]
+pub(super) struct Service {
+    links: HashMap<Token, Arc<Link>>,
+    /// The same links by node, so that a node's number can't differ from what it holds; and the nodes that are absent or gone, for as
+    /// long as a late claim may name them.
+    owners: HashMap<NodeRef, Owned>,
+    /// What discovery tells; none while nobody watches it.
+    presence: Option<Presence>,
+}
+
+struct Owned {
+    owner: Arc<Owner>,
+    links: HashMap<Token, Arc<Link>>,
+}
+
+/// A node as its links see it. The moments here and in [`Link`] are atomic for the sake of the readers, who share a lock; what
+/// must be consistent is changed under the writers'.
+pub(super) struct Owner {
+    pub(super) node: NodeRef,
+    gone_from: Moment,
+}
+
+/// A token's link, which ends when its time is over or its owner is gone.
+pub(super) struct Link {
+    pub(super) owner: Arc<Owner>,
+    expires: Moment,
+}
+
+/// A moment on the clock, to the nanosecond, for 584 years.
+struct Moment(AtomicU64);
+
+impl Link {
+    pub(super) fn is_live(&self, now: BootTime) -> bool {
+        !self.expires.is_over(now) && !self.owner.gone_from.is_over(now)
+    }
+
+    pub(super) fn live_until(&self) -> BootTime {
+        self.expires.get().min(self.owner.gone_from.get())
+    }
+
+    pub(super) fn renew(&self, until: BootTime) {
+        // Two readers may renew at once; the later moment stays.
+        self.expires.0.fetch_max(Moment::nanos(until), Relaxed);
+    }
+}
+
+impl Service {
+    pub(super) fn link(&self, token: &Token) -> Option<&Link> {
+        self.links.get(token).map(|link| &**link)
+    }
+
+    pub(super) fn links(&self) -> impl Iterator<Item = (&Token, &Link)> {
+        self.links.iter().map(|(token, link)| (token, &**link))
+    }
+
+    pub(super) fn links_of(&self, node: &NodeRef) -> impl Iterator<Item = &Link> {
+        let owned = self.owners.get(node).into_iter();
+        owned.flat_map(|owned| owned.links.values().map(|link| &**link))
+    }
+
+    /// The nodes that aren't gone and have links, and how many.
+    pub(super) fn counts(&self, now: BootTime) -> impl Iterator<Item = (&NodeRef, usize)> {
+        let owners = self.owners.values();
+        owners
+            .filter(move |owned| !owned.links.is_empty() && !owned.owner.gone_from.is_over(now))
+            .map(|owned| (&owned.owner.node, owned.links.len()))
+    }
+
+    /// What discovery says of a node that is present.
+    pub(super) fn state(&self, node: &NodeRef) -> Option<NodeState> {
+        self.presence.as_ref()?.state(node)
+    }
+
+    /// True when discovery is watched and doesn't tell of the node.
+    pub(super) fn is_absent(&self, node: &NodeRef) -> bool {
+        self.presence.is_some() && self.state(node).is_none()
+    }
+
+    /// Links a token that has no link; false when the node is gone.
+    pub(super) fn insert(
+        &mut self,
+        now: BootTime,
+        grace: Duration,
+        until: BootTime,
+        token: &Token,
+        node: &NodeRef,
+    ) -> bool {
+        let gone_from = self.gone_from(now, grace, node);
+        let owned = self.owners.entry(node.clone()).or_insert_with(|| Owned {
+            owner: Arc::new(Owner {
+                node: node.clone(),
+                gone_from: Moment(gone_from.into()),
+            }),
+            links: HashMap::new(),
+        });
+        if owned.owner.gone_from.is_over(now) {
+            return false;
+        }
+        let link = Arc::new(Link {
+            owner: Arc::clone(&owned.owner),
+            expires: Moment(Moment::nanos(until).into()),
+        });
+        owned.links.insert(token.clone(), Arc::clone(&link));
+        self.links.insert(token.clone(), link);
+        true
+    }
+
+    pub(super) fn remove(&mut self, token: &Token) -> Option<Arc<Link>> {
+        let link = self.links.remove(token)?;
+        if let Some(owned) = self.owners.get_mut(&link.owner.node) {
+            owned.links.remove(token);
+            if owned.is_idle() {
+                self.owners.remove(&link.owner.node);
+            }
+        }
+        Some(link)
+    }
+
+    /// Ends all links of a node, and forgets since when it is absent.
+    pub(super) fn remove_owner(&mut self, node: &NodeRef) {
+        self.purge(node);
+        self.owners.remove(node);
+    }
+
+    /// Ends all links of nodes that are gone; true when there were any.
+    pub(super) fn purge_gone(&mut self, now: BootTime) -> bool {
+        let gone = |owned: &&Owned| !owned.links.is_empty() && owned.owner.gone_from.is_over(now);
+        let gone = self.owners.values().filter(gone);
+        let gone: Vec<NodeRef> = gone.map(|owned| owned.owner.node.clone()).collect();
+        for node in &gone {
+            self.purge(node);
+        }
+        !gone.is_empty()
+    }
+
+    /// Forgets nodes that have been gone for this long.
+    pub(super) fn forget_gone(&mut self, now: BootTime, remembered: Duration) {
+        self.owners.retain(|_, owned| {
+            !owned.links.is_empty() || now < owned.owner.gone_from.get() + remembered
+        });
+    }
+
+    /// Discovery tells something new, or (`None`) nobody watches it any more.
+    pub(super) fn set_presence(
+        &mut self,
+        now: BootTime,
+        grace: Duration,
+        presence: Option<Presence>,
+    ) {
+        // First, so that a node that comes back after it was gone doesn't revive its links.
+        self.purge_gone(now);
+        self.presence = presence;
+        for (node, owned) in &self.owners {
+            let gone = &owned.owner.gone_from.0;
+            match self.gone_from(now, grace, node) {
+                Moment::NEVER => gone.store(Moment::NEVER, Relaxed),
+                // Absent before and still: the first absence counts.
+                moment => gone.store(moment.min(gone.load(Relaxed)), Relaxed),
+            }
+        }
+        self.owners.retain(|_, owned| !owned.is_idle());
+    }
+
+    pub(super) fn take_presence(&mut self) -> Option<Presence> {
+        self.presence.take()
+    }
+
+    /// From which moment on a node counts as gone, by what discovery tells now.
+    fn gone_from(&self, now: BootTime, grace: Duration, node: &NodeRef) -> u64 {
+        match &self.presence {
+            None => Moment::NEVER,
+            Some(presence) if presence.state(node).is_some() => Moment::NEVER,
+            // Its next life is there.
+            Some(presence) if presence.is_former_life(node) => 0,
+            Some(_) => Moment::nanos(now + grace),
+        }
+    }
+
+    fn purge(&mut self, node: &NodeRef) {
+        if let Some(owned) = self.owners.get_mut(node) {
+            for token in std::mem::take(&mut owned.links).keys() {
+                self.links.remove(token);
+            }
+        }
+    }
+}
+
+impl Owned {
+    /// True when nothing needs to be known of the node: it has no links and isn't absent.
+    fn is_idle(&self) -> bool {
+        self.links.is_empty() && self.owner.gone_from.0.load(Relaxed) == Moment::NEVER
+    }
+}
+
+impl Moment {
+    const NEVER: u64 = u64::MAX;
+
+    fn nanos(time: BootTime) -> u64 {
+        u64::try_from(time.since_origin().as_nanos()).unwrap_or(Self::NEVER)
+    }
+
+    fn is_over(&self, now: BootTime) -> bool {
+        self.0.load(Relaxed) <= Self::nanos(now)
+    }
+
+    fn get(&self) -> BootTime {
+        BootTime::from_origin(Duration::from_nanos(self.0.load(Relaxed)))
+    }
+}
+
+/// Shows how many links there are, never whose.
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("links", &self.links.len())
+            .field("owners", &self.owners.keys())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+#![doc = include_str!("../CASES.md")]
+
+mod clock;
+pub mod discover;
+pub mod elector;
+mod fleet;
+mod fresh;
+mod harness;
+pub mod linkcache;
+mod macros;
+pub mod pubsub;
+mod reserved;
+mod run;
+mod running;
+mod seed;
+mod wait;
+
+pub use self::{
+    clock::TestClock,
+    fleet::Announcements,
+    harness::{
+        DiscoverHarness, ElectorHarness, Fleet, Harness, LinkCacheHarness, LinkTimes,
+        PubSubHarness, PubSubLimits, paused_time, real_time,
+    },
+    run::run,
+    running::Running,
+    seed::Random,
+    wait::{SETTLED, alive_tasks, eventually, eventually_eq, within},
+};

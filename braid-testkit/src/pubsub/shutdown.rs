@@ -1,0 +1,165 @@
+//! P13: shutdown and slow consumers. S2: no task outlives its component.
+
+use super::support::{
+    Consumers, ack, bodies, each_once, handed, next, next_within, nothing_left, numbers, patient,
+    publish_numbers, soon, start, subscribe, take, view,
+};
+use crate::{PubSubHarness, SETTLED, alive_tasks, eventually_eq, fresh, within};
+use braid_core::{Message, SubscribeOptions};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+pub async fn p13_drain_finishes_what_is_in_flight<H: PubSubHarness>(h: &H) {
+    const MESSAGES: usize = 100;
+    let (topic, channel) = (fresh::topic("t"), fresh::channel("c"));
+    let (leaving, staying) = (start(h).await, start(h).await);
+    let handled = Arc::new(Mutex::new(Vec::new()));
+    let handler = {
+        let handled = Arc::clone(&handled);
+        move |message: Message| {
+            let handled = Arc::clone(&handled);
+            async move {
+                sleep(Duration::from_millis(100)).await;
+                handled
+                    .lock()
+                    .unwrap()
+                    .push(String::from_utf8_lossy(&message.body).into_owned());
+                Ok::<_, Infallible>(())
+            }
+        }
+    };
+    let options = SubscribeOptions {
+        max_in_flight: 8,
+        ..patient()
+    };
+    let mut consumer = subscribe(&*leaving, &topic, &channel, options)
+        .await
+        .arrived(handler);
+    publish_numbers(&*staying, &topic, 0..MESSAGES).await;
+    sleep(Duration::from_millis(350)).await;
+    leaving.stop().await;
+    within(
+        "the end of the consumer of a closed backend",
+        SETTLED,
+        consumer.ended(),
+    )
+    .await
+    .unwrap();
+    let mut seen = handled.lock().unwrap().clone();
+    assert!(
+        !seen.is_empty() && seen.len() < MESSAGES,
+        "{} were handled",
+        seen.len()
+    );
+
+    // What was finished isn't handed out again; what wasn't, is, and at once: the claim time is an hour here.
+    let mut rest = subscribe(&*staying, &topic, &channel, patient()).await;
+    while seen.len() < MESSAGES {
+        let delivery = next_within(&mut rest, h.slack()).await;
+        seen.push(super::support::text(&delivery));
+        ack(delivery).await;
+    }
+    each_once(seen, &numbers(0..MESSAGES));
+    nothing_left(&*staying, &topic, &channel).await;
+    staying.stop().await;
+}
+
+pub async fn p13_forced_end_leaves_pending_and_loses_nothing<H: PubSubHarness>(h: &H) {
+    let (topic, channel) = (fresh::topic("t"), fresh::channel("c"));
+    let staying = start(h).await;
+    let mut seen = Vec::new();
+    let mut rest = {
+        let leaving = start(h).await;
+        let mut subscription = subscribe(&*leaving, &topic, &channel, soon(h)).await;
+        publish_numbers(&*staying, &topic, 0..40).await;
+        let mut held = take(&mut subscription, 10).await;
+        for delivery in held.drain(..5) {
+            seen.push(handed(&delivery).0);
+            ack(delivery).await;
+        }
+        let rest = subscribe(&*staying, &topic, &channel, soon(h)).await;
+        // Dropping what runs forces its end, with five in a handler's hands.
+        drop(leaving);
+        std::mem::forget((subscription, held));
+        rest
+    };
+    let forced = Instant::now();
+    for _ in 5..40 {
+        let left = (soon(h).claim_after + h.slack()).saturating_sub(forced.elapsed());
+        let delivery = next_within(&mut rest, left).await;
+        seen.push(handed(&delivery).0);
+        ack(delivery).await;
+    }
+    each_once(seen, &numbers(0..40));
+    nothing_left(&*staying, &topic, &channel).await;
+    staying.stop().await;
+}
+
+pub async fn p13_slow_consumer_is_bounded<H: PubSubHarness>(h: &H) {
+    const MESSAGES: usize = 2_000;
+    const IN_FLIGHT: usize = 10;
+    let (node, topic, channel) = (start(h).await, fresh::topic("t"), fresh::channel("c"));
+    let options = SubscribeOptions {
+        max_in_flight: IN_FLIGHT,
+        ..soon(h)
+    };
+    let mut slow = subscribe(&*node, &topic, &channel, options).await;
+    publish_numbers(&*node, &topic, 0..MESSAGES).await;
+    let mut held = take(&mut slow, IN_FLIGHT).await;
+    super::support::silent(&mut slow, 3 * soon(h).claim_after).await;
+    for acked in 0..5 {
+        let view = view(&*node, &topic, &channel).await;
+        assert!(view.pending <= IN_FLIGHT, "{view:?}");
+        assert_eq!(view.lag + view.pending, MESSAGES - acked, "{view:?}");
+        ack(held.remove(0)).await;
+        held.push(next(&mut slow).await);
+        sleep(soon(h).claim_after).await;
+    }
+    // And nothing was lost by waiting.
+    let mut seen: Vec<_> = (0..5).map(|n| n.to_string()).collect();
+    for delivery in held {
+        seen.push(handed(&delivery).0);
+        ack(delivery).await;
+    }
+    let mut consumers = Consumers::default();
+    consumers.add(slow, Duration::ZERO);
+    consumers.have_seen(MESSAGES - seen.len()).await;
+    seen.extend(bodies(consumers.close().await));
+    each_once(seen, &numbers(0..MESSAGES));
+    node.stop().await;
+}
+
+pub async fn s2_pubsub_leaves_no_task<H: PubSubHarness>(h: &H) {
+    // The first start may set up what all share.
+    start(h).await.stop().await;
+    let before = alive_tasks();
+    let (topic, channel) = (fresh::topic("t"), fresh::channel("c"));
+    let mut nodes = Vec::new();
+    for _ in 0..5 {
+        let node = start(h).await;
+        let mut subscription = subscribe(&*node, &topic, &channel, soon(h)).await;
+        publish_numbers(&*node, &topic, 0..10).await;
+        let held = next(&mut subscription).await;
+        nodes.push((node, subscription, held));
+    }
+    assert!(
+        alive_tasks() > before,
+        "the runs of the components are tasks"
+    );
+    for (node, subscription, held) in nodes {
+        drop(held);
+        node.stop().await;
+        drop(subscription);
+    }
+    eventually_eq(
+        "no task is left after the shutdown",
+        h.slack(),
+        before,
+        async || alive_tasks(),
+    )
+    .await;
+}

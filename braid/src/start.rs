@@ -1,0 +1,241 @@
+//! A node's start: the backends first, then what uses them, and discovery is told last.
+
+use crate::{
+    DefaultDirector, DiscoverSection, ElectorSection, Handle, LinkCacheSection, PubSubSection,
+    director::required, handle::Shared, stop::Leaving, supervisor::Tier,
+};
+#[cfg(feature = "rpc")]
+use braid_core::Node;
+#[cfg(feature = "local")]
+use braid_core::SystemClock;
+use braid_core::{Discover, Elector, LinkCache, NodeId, NodeRef, PubSub, Result, ServiceName};
+#[cfg(feature = "local")]
+use braid_local::LocalLinkCache;
+#[cfg(feature = "rpc")]
+use braid_rpc::{Caller, Client};
+use std::{net::SocketAddr, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// A started node.
+pub(crate) struct Parts {
+    pub(crate) handle: Handle,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) leaving: Leaving,
+}
+
+/// Starts a node; ends again what was started when a step fails.
+pub(crate) async fn start(
+    service: ServiceName,
+    id: NodeId,
+    director: DefaultDirector,
+) -> Result<Parts> {
+    let mut leaving = Leaving::new(director.shutdown.clone());
+    match compose(&mut leaving, service, id, director).await {
+        Ok((handle, address)) => Ok(Parts {
+            handle,
+            address,
+            leaving,
+        }),
+        Err(error) => {
+            let forced = CancellationToken::new();
+            forced.cancel();
+            if let Err(further) = leaving.end(&forced).await {
+                tracing::warn!(error = %further, "a further failure while a failed start is undone");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn compose(
+    leaving: &mut Leaving,
+    service: ServiceName,
+    id: NodeId,
+    mut director: DefaultDirector,
+) -> Result<(Handle, Option<SocketAddr>)> {
+    let backends = Backends::make(&service, id, &mut director)?;
+    let Backends {
+        node,
+        pubsub,
+        events,
+        discover,
+        links,
+        elector,
+    } = backends;
+    let supervisor = &mut leaving.supervisor;
+    supervisor.spawn(Tier::PubSub, pubsub.clone());
+    if !Arc::ptr_eq(&pubsub, &events) {
+        supervisor.spawn(Tier::PubSub, events.clone());
+    }
+    supervisor.spawn(Tier::Discover, discover.clone());
+    if let Some(links) = &links {
+        supervisor.spawn(Tier::Links, links.clone());
+        leaving.links = Some(links.clone());
+    }
+    if let Some(elector) = &elector {
+        supervisor.spawn(Tier::Elector, elector.clone());
+    }
+    #[cfg(feature = "rpc")]
+    let client = {
+        let caller = Caller {
+            service: service.clone(),
+            id: node.id.clone(),
+        };
+        let mut builder = Client::builder(discover.clone()).caller(caller);
+        if let Some(links) = &links {
+            builder = builder.links(links.clone());
+        }
+        let client = (director.client.0)(builder).build()?;
+        supervisor.spawn(Tier::Client, Arc::new(client.clone()));
+        client
+    };
+    for component in director.components {
+        supervisor.spawn(Tier::User, component);
+    }
+    let handle = Handle(Arc::new(Shared {
+        service: service.clone(),
+        node: node.clone(),
+        pubsub,
+        events,
+        discover: discover.clone(),
+        links,
+        elector,
+        #[cfg(feature = "rpc")]
+        client,
+    }));
+
+    #[cfg(feature = "rpc")]
+    {
+        use crate::director::ServerSection;
+        let builder = match director.server {
+            ServerSection::On(builder) => builder,
+            ServerSection::Made(make) => (make.0)(handle.clone()),
+            ServerSection::Off => return Ok((handle, None)),
+        };
+        let server = builder.bind().await?;
+        let bound = server.local_addr();
+        let readiness = server.readiness();
+        leaving.supervisor.spawn(Tier::Server, Arc::new(server));
+        readiness.set(true);
+        leaving.health = Some(readiness);
+
+        let settings = director.node;
+        let mut described = Node::new(
+            service,
+            node,
+            settings.advertise.unwrap_or(reachable(bound)),
+        )
+        .with_weight(settings.weight);
+        described.zone = settings.zone;
+        described.metadata.extend(settings.metadata);
+        let announcement = discover.announce(&described).await?;
+        leaving.announced = Some((announcement, described));
+        Ok((handle, Some(bound)))
+    }
+    #[cfg(not(feature = "rpc"))]
+    Ok((handle, None))
+}
+
+/// What the node's program reaches others through.
+struct Backends {
+    node: NodeRef,
+    pubsub: Arc<dyn PubSub>,
+    events: Arc<dyn PubSub>,
+    discover: Arc<dyn Discover>,
+    links: Option<Arc<dyn LinkCache>>,
+    elector: Option<Arc<dyn Elector>>,
+}
+
+impl Backends {
+    #[cfg(feature = "local")]
+    fn make(service: &ServiceName, id: NodeId, director: &mut DefaultDirector) -> Result<Self> {
+        let pubsub = required(director.pubsub.take(), "pubsub")?;
+        let discover = required(director.discover.take(), "discover")?;
+        let links = required(director.linkcache.take(), "linkcache")?;
+        let elector = required(director.elector.take(), "elector")?;
+        let hub = director.hub.take().unwrap_or_default();
+
+        // Several nodes of one process share its POD_UID, but each has a life of its own.
+        let node = match &discover {
+            DiscoverSection::Local => NodeRef::random(id),
+            DiscoverSection::Ready(_) => NodeRef::of_process(id),
+        };
+        let of_hub = matches!(
+            (&pubsub, &discover),
+            (PubSubSection::Local, DiscoverSection::Local)
+        );
+        let local_pubsub: Arc<dyn PubSub> = Arc::new(hub.pubsub());
+        let (pubsub, events) = match pubsub {
+            PubSubSection::Local => (Arc::clone(&local_pubsub), local_pubsub),
+            PubSubSection::Ready(pubsub) => (pubsub, local_pubsub),
+        };
+        let discover: Arc<dyn Discover> = match discover {
+            DiscoverSection::Local => Arc::new(hub.discover()),
+            DiscoverSection::Ready(discover) => discover,
+        };
+        let links: Option<Arc<dyn LinkCache>> = match links {
+            LinkCacheSection::Local(config) if of_hub => Some(Arc::new(hub.link_cache(config)?)),
+            LinkCacheSection::Local(config) => {
+                let (discover, pubsub) = (Arc::clone(&discover), Arc::clone(&pubsub));
+                Some(Arc::new(LocalLinkCache::new(
+                    config,
+                    Arc::new(SystemClock),
+                    discover,
+                    pubsub,
+                )?))
+            }
+            LinkCacheSection::Ready(links) => Some(links),
+            LinkCacheSection::Off => None,
+        };
+        let elector: Option<Arc<dyn Elector>> = match elector {
+            ElectorSection::Local(config) => Some(Arc::new(hub.elector(
+                service.clone(),
+                node.clone(),
+                config,
+            )?)),
+            ElectorSection::Ready(elector) => Some(elector),
+            ElectorSection::Off => None,
+        };
+        Ok(Self {
+            node,
+            pubsub,
+            events,
+            discover,
+            links,
+            elector,
+        })
+    }
+
+    #[cfg(not(feature = "local"))]
+    fn make(_service: &ServiceName, id: NodeId, director: &mut DefaultDirector) -> Result<Self> {
+        let PubSubSection::Ready(pubsub) = required(director.pubsub.take(), "pubsub")?;
+        let DiscoverSection::Ready(discover) = required(director.discover.take(), "discover")?;
+        let links = match required(director.linkcache.take(), "linkcache")? {
+            LinkCacheSection::Ready(links) => Some(links),
+            LinkCacheSection::Off => None,
+        };
+        let elector = match required(director.elector.take(), "elector")? {
+            ElectorSection::Ready(elector) => Some(elector),
+            ElectorSection::Off => None,
+        };
+        let (node, events) = (NodeRef::of_process(id), Arc::clone(&pubsub));
+        Ok(Self {
+            node,
+            pubsub,
+            events,
+            discover,
+            links,
+            elector,
+        })
+    }
+}
+
+/// Where others reach a server that is bound here: nobody can dial "all interfaces".
+#[cfg(feature = "rpc")]
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    if bound.ip().is_unspecified() {
+        SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, bound.port()))
+    } else {
+        bound
+    }
+}

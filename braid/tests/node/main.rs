@@ -1,0 +1,30 @@
+//! A node as its user sees it: composed, run, failed, closed.
+
+mod calls;
+mod composition;
+mod failure;
+mod topics;
+
+use braid::{Braid, DefaultDirector, local::Hub, rpc::Server};
+use std::time::Duration;
+
+/// A deadline for what happens at once.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A login node with a raw handler that says who answered.
+async fn login(hub: &Hub, id: &'static str) -> braid::Result<Braid> {
+    let server = Server::listen("127.0.0.1:0").handle("who", move |_| async move {
+        Ok(braid::Bytes::from_static(id.as_bytes()))
+    });
+    Braid::start("login", id, DefaultDirector::local_in(hub).server(server)).await
+}
+
+/// A node that only calls others.
+async fn gate(hub: &Hub) -> braid::Result<Braid> {
+    Braid::start(
+        "gate",
+        "gate-1",
+        DefaultDirector::local_in(hub).without_server(),
+    )
+    .await
+}
