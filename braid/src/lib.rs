@@ -73,6 +73,7 @@
 mod director;
 mod handle;
 mod node;
+mod signals;
 mod start;
 mod stop;
 mod supervisor;

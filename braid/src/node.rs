@@ -2,16 +2,13 @@
 
 use crate::{
     DefaultDirector, Handle,
+    signals::Signals,
     start::{Parts, start},
     stop::{Orders, supervise},
 };
 use braid_core::{Error, ErrorKind, NodeId, Result, ServiceName};
-use std::{
-    net::SocketAddr,
-    ops::Deref,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-};
-use tokio::{signal, sync::Mutex, task::JoinHandle};
+use std::{net::SocketAddr, ops::Deref};
+use tokio::{sync::Mutex, task::JoinHandle};
 
 /// A running node of a service.
 ///
@@ -26,8 +23,8 @@ pub struct Braid {
     address: Option<SocketAddr>,
     orders: Orders,
     supervisor: Mutex<Option<JoinHandle<Result<()>>>>,
-    /// Whether this node listens to signals: only if the program asked for it by calling `run`.
-    signals: AtomicBool,
+    /// This node listens to signals only if the program asks for it by calling `run`.
+    signals: Mutex<Option<Signals>>,
 }
 
 impl Braid {
@@ -62,7 +59,7 @@ impl Braid {
             address,
             orders,
             supervisor: Mutex::new(Some(supervisor)),
-            signals: AtomicBool::new(false),
+            signals: Mutex::default(),
         }
     }
 
@@ -75,9 +72,10 @@ impl Braid {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn run(&self) -> Result<()> {
-        self.signals.store(true, Relaxed);
+        let mut signals = self.signals.lock().await;
+        let signals = signals.get_or_insert_with(Signals::listen);
         tokio::select! {
-            () = signalled() => Ok(()),
+            () = signals.next() => Ok(()),
             result = self.join() => result,
         }
     }
@@ -95,17 +93,13 @@ impl Braid {
     /// Dropping the future ends the node without draining.
     pub async fn close(self) -> Result<()> {
         self.orders.close();
-        if self.signals.load(Relaxed) {
+        if let Some(signals) = &mut *self.signals.lock().await {
             tokio::select! {
-                result = self.join() => result,
-                () = signalled() => {
-                    self.orders.force();
-                    self.join().await
-                }
+                result = self.join() => return result,
+                () = signals.next() => self.orders.force(),
             }
-        } else {
-            self.join().await
         }
+        self.join().await
     }
 
     /// A handle to pass on.
@@ -150,31 +144,4 @@ impl Drop for Braid {
     fn drop(&mut self) {
         self.orders.force();
     }
-}
-
-/// Ends when the process is asked to end. A signal that can't be listened to never comes.
-async fn signalled() {
-    #[cfg(unix)]
-    let terminate = async {
-        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(mut terminate) => terminate.recv().await.unwrap_or_default(),
-            Err(error) => deaf(&error).await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    let interrupt = async {
-        if let Err(error) = signal::ctrl_c().await {
-            deaf(&error).await;
-        }
-    };
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
-}
-
-async fn deaf(error: &std::io::Error) {
-    tracing::error!(%error, "can't listen to a signal");
-    std::future::pending().await
 }

@@ -7,6 +7,7 @@ mod args;
 mod live;
 mod masters;
 mod members;
+mod observed;
 mod report;
 mod scenario;
 mod topics;
@@ -62,6 +63,6 @@ async fn show(args: &Args) -> Result<bool, String> {
 /// Ends when the process is interrupted once more.
 async fn asked_again() {
     if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

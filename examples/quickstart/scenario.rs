@@ -3,23 +3,16 @@
 use crate::{
     masters::{Master, Masters},
     members,
+    observed::Observed,
     report::Report,
     topics::{self, Inbox},
     users::Users,
 };
-use braid::{
-    Braid, NodeId, Result, SubscribeOptions,
-    local::Hub,
-    reserved::{Body, Role, ServiceEvent, ServiceUpdate, StateChange},
-};
+use braid::{Braid, Result, SubscribeOptions, local::Hub};
 use braid_examples::fleet::{
     EventsRequest, LoginReply, LoginRequest, SendReply, SendRequest, login_client::LoginClient,
 };
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 const CALLS: u64 = 1_800;
 const USERS: usize = 60;
@@ -363,74 +356,6 @@ impl Fleet {
         let drained = report.drained;
         report.check(drained, "every node finished what it had in flight");
         report
-    }
-}
-
-/// What the reserved topics told.
-struct Observed {
-    told: Arc<Mutex<Events>>,
-    _consumers: [braid::Consumer; 2],
-}
-
-#[derive(Default)]
-struct Events {
-    joined: Vec<NodeId>,
-    left: Vec<NodeId>,
-    masters: Vec<NodeId>,
-}
-
-impl Observed {
-    async fn subscribe(node: &Braid) -> Result<Self> {
-        let told = Arc::new(Mutex::new(Events::default()));
-        let own = SubscribeOptions::ephemeral;
-        let updates = node
-            .topic(ServiceUpdate::topic())
-            .subscribe_with("quickstart", own())
-            .await?;
-        let states = node
-            .topic(StateChange::topic())
-            .subscribe_with("quickstart", own())
-            .await?;
-        let (to_updates, to_states) = (Arc::clone(&told), Arc::clone(&told));
-        let updates = updates.arrived(move |message| {
-            let read = ServiceUpdate::decode(&message.body).map(|update| {
-                let mut told = to_updates.lock().unwrap_or_else(PoisonError::into_inner);
-                match update.event {
-                    ServiceEvent::Add => told.joined.push(update.id),
-                    ServiceEvent::Remove => told.left.push(update.id),
-                    ServiceEvent::Update => {}
-                }
-            });
-            async { read }
-        });
-        let states = states.arrived(move |message| {
-            let read = StateChange::decode(&message.body).map(|change| {
-                let mut told = to_states.lock().unwrap_or_else(PoisonError::into_inner);
-                if change.role == Role::Master {
-                    told.masters.push(change.id);
-                }
-            });
-            async { read }
-        });
-        Ok(Self {
-            told,
-            _consumers: [updates, states],
-        })
-    }
-
-    fn check(&self, report: &mut Report) {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let Events {
-            joined,
-            left,
-            masters,
-        } = &*told;
-        report.check(
-            joined.len() == 1 && left.len() == 1 && masters.len() == 1,
-            format_args!(
-                "the reserved topics told: joined {joined:?}, left {left:?}, master {masters:?}"
-            ),
-        );
     }
 }
 

@@ -21,6 +21,7 @@ const STEPS: &[(&str, Run)] = &[
     ("codegen", |workspace| codegen::run(workspace, Mode::Check)),
     ("docs", docs),
     ("features", features),
+    ("quickstart", quickstart),
 ];
 
 /// Runs the command line `ci`.
@@ -107,6 +108,11 @@ fn clippy(workspace: &Workspace) -> Result {
 fn docs(workspace: &Workspace) -> Result {
     let mut cargo = workspace.cargo("doc --workspace --no-deps --all-features");
     process::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Runs the first thing that a newcomer runs; it fails unless all of its own checks hold.
+fn quickstart(workspace: &Workspace) -> Result {
+    process::run(&mut workspace.cargo("run --example quickstart -- --once"))
 }
 
 /// Checks that each feature of each crate builds alone, without a warning.

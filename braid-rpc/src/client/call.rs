@@ -85,12 +85,14 @@ pub(super) async fn call(
     };
     let timeouts = [asked, target.timeout].into_iter().flatten();
     let timeouts = timeouts.filter_map(|timeout| now.checked_add(timeout));
-    let deadline = timeouts.chain(target.deadline).min().map(Deadline);
+    let named = target.named.as_ref();
+    let fixed = named.and_then(|named| named.deadline);
+    let deadline = timeouts.chain(fixed).min().map(Deadline);
     let routed_by = deadline.map_or(now + inner.config.timeout, |deadline| deadline.0);
     let late = Late {
         target: Arc::clone(&target),
         method: request.uri().clone(),
-        timeout: routed_by - now,
+        timeout: named.map_or(routed_by - now, |named| named.timeout),
     };
 
     headers_of(&inner, &target, &mut request);
@@ -190,7 +192,9 @@ struct Late {
 
 impl Late {
     fn error(&self, kind: ErrorKind, fault: &str) -> Error {
-        self.target.error(kind, self.method.path(), fault)
+        let named = self.target.named.as_ref();
+        let method = named.map_or(self.method.path(), |named| &named.method);
+        self.target.error(kind, method, fault)
     }
 
     fn status(&self) -> Status {

@@ -1,6 +1,11 @@
 //! Calls by name: a service, a method, a message.
 
-use super::{Client, call::Refused, channel::Channel, target::Target};
+use super::{
+    Client,
+    call::Refused,
+    channel::Channel,
+    target::{Named, Target},
+};
 use crate::{
     codec::BytesCodec,
     limit::too_large_text,
@@ -42,8 +47,11 @@ impl Client {
             token: options.token,
             node: options.node,
             timeout: None,
-            // Fixed here, so that further attempts don't get more time.
-            deadline: Instant::now().checked_add(timeout),
+            named: Some(Named {
+                method: method.into(),
+                timeout,
+                deadline: Instant::now().checked_add(timeout),
+            }),
         };
         if body.len() > config.max_request {
             let text = too_large_text(body.len(), config.max_request);

@@ -12,7 +12,15 @@ pub struct Target {
     pub(super) token: Option<Token>,
     pub(super) node: Option<NodeId>,
     pub(super) timeout: Option<Duration>,
-    // By when the call is over, when that was fixed before it reached the channel.
+    // What a call by name has said, for the errors: the method, and by when the timeout is over.
+    pub(super) named: Option<Named>,
+}
+
+/// A call by name. It may be made more than once, but not for longer.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) method: Arc<str>,
+    pub(super) timeout: Duration,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -23,7 +31,7 @@ impl Target {
             token: None,
             node: None,
             timeout: None,
-            deadline: None,
+            named: None,
         }
     }
 

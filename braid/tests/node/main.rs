@@ -1,8 +1,12 @@
 //! A node as its user sees it: composed, run, failed, closed.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
 mod calls;
 mod composition;
 mod failure;
+#[cfg(unix)]
+mod signals;
 mod topics;
 
 use braid::{Braid, DefaultDirector, local::Hub, rpc::Server};

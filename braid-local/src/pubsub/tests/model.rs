@@ -81,7 +81,7 @@ fn terms() -> impl Strategy<Value = SubscribeOptions> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
     fn every_history_goes_as_the_oracle_says(ops in prop::collection::vec(op(), 1..150)) {
