@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 /// and notices a jump well within a second.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+
 /// Open until its run has ended, however that ended.
 #[derive(Debug, Default)]
 pub(crate) struct Lifecycle {
@@ -87,14 +89,14 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no text")
 }
 
-/// Sleeps until the clock shows `deadline`, jumps of the clock included.
+/// Sleeps until the clock shows `deadline`, jumps of the clock included; at least a millisecond, so that nobody spins.
 pub(crate) async fn sleep_until(clock: &dyn Clock, deadline: BootTime) {
     loop {
         let left = deadline.saturating_since(clock.now());
-        if left.is_zero() {
+        tokio::time::sleep(left.clamp(SHORTEST_SLEEP, LONGEST_SLEEP)).await;
+        if clock.now() >= deadline {
             return;
         }
-        tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
     }
 }
 

@@ -1,4 +1,100 @@
-//! (being written)
+//! gRPC by the name of a service: a client that finds the node, and a server that ends gracefully.
+//!
+//! A [`Client`] learns from discovery which nodes a service has, balances calls over them, and keeps users on their node. The same
+//! way is open to calls by name ([`Client::send`]) and to any generated tonic client ([`Client::channel`]), streams included. A
+//! [`Server`] serves tonic services and raw handlers by short method names. The wire is plain gRPC: other stacks call a braid server,
+//! and braid calls theirs.
+//!
+//! ```
+//! use braid_core::{Component, Discover, ErrorKind, Node, NodeId, NodeRef, ServiceName, ShutdownTrigger};
+//! use braid_rpc::{Client, Server, ServerConfig};
+//! use std::sync::Arc;
+//! # use braid_core::{Announcement, BoxFuture, BoxStream, Result, Shutdown, Update};
+//! # #[derive(Debug)]
+//! # struct Fixed(Arc<Node>);
+//! # impl Component for Fixed {
+//! #     fn name(&self) -> &'static str { "discover-fixed" }
+//! #     fn run(&self, _: Shutdown) -> BoxFuture<'_, Result<()>> { Box::pin(async { Ok(()) }) }
+//! # }
+//! # impl Discover for Fixed {
+//! #     fn announce<'a>(&'a self, _: &'a Node) -> BoxFuture<'a, Result<Announcement>> { unreachable!() }
+//! #     fn watch(&self, _: &ServiceName) -> BoxStream<'static, Result<Update>> {
+//! #         let view = Update::Reset(vec![Arc::clone(&self.0)]);
+//! #         Box::pin(futures_util::stream::iter([Ok(view)]))
+//! #     }
+//! # }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! let server = Server::builder(ServerConfig::listen("127.0.0.1:0"))
+//!     .handle("user.greet", |request| async move {
+//!         Ok([b"hello, ", &request.body[..]].concat().into())
+//!     })
+//!     .bind()
+//!     .await?;
+//! let who = NodeRef::random(NodeId::new("login-1")?);
+//! let node = Node::new(ServiceName::new("login")?, who, server.local_addr());
+//!
+//! // Discovery would tell of the node; a fleet has one of braid's backends here.
+//! let discover: Arc<dyn Discover> = Arc::new(Fixed(Arc::new(node)));
+//! let client = Client::builder(discover).build()?;
+//!
+//! let end = ShutdownTrigger::new();
+//! let calls = async {
+//!     let reply = client.send_bytes("login", "user.greet", (), "ada").await?;
+//!     assert_eq!(reply, "hello, ada");
+//!     let error = client.send_bytes("login", "user.unknown", (), "").await.unwrap_err();
+//!     assert_eq!(error.kind(), ErrorKind::NotFound);
+//!     end.drain();
+//!     Ok(())
+//! };
+//! let (served, called) = tokio::join!(server.run(end.shutdown()), calls);
+//! served.and(called)
+//! # }
+//! ```
+//!
+//! # Where a call goes
+//! To the one node that it names; else, when it has a token and the client has a link cache, to the node that the token is linked to
+//! (a first call links it to the node that is picked); else to the node that the balancer picks. A node that can't be reached is passed
+//! over for another, unless the call is bound to it. What was surely not looked at by a node is sent again, by name at most three
+//! times; what may have been handled never is.
+//!
+//! A failed call never ends a link. A link to a node that isn't there leaves the call `Unavailable` until the link cache ends it.
+//!
+//! # What travels beside the message
+//!
+//! | header | says | handlers find it in the request's extensions as |
+//! |---|---|---|
+//! | `grpc-timeout` | how long the caller waits | [`Deadline`]; enforced on both sides, the end is DEADLINE_EXCEEDED |
+//! | `braid-token-bin` | whom the call is about | [`Token`](braid_core::Token) |
+//! | `braid-caller-service-bin`, `braid-caller-id-bin` | who calls, by its own word | [`Caller`] |
+//!
+//! A malformed one fails the call with INVALID_ARGUMENT. There too: the [`Shutdown`](braid_core::Shutdown) that long streams should end
+//! on, and tonic's connection info behind `Request::remote_addr`.
+//!
+//! # Errors and statuses
+//! [`status_of`] and [`error_of`] convert. A status that came over the wire is the error's source, details included.
+//!
+//! | [`ErrorKind`](braid_core::ErrorKind) | is sent as | is read from |
+//! |---|---|---|
+//! | `Config` | INVALID_ARGUMENT | |
+//! | `Unavailable` | UNAVAILABLE | UNAVAILABLE |
+//! | `Timeout` | DEADLINE_EXCEEDED | DEADLINE_EXCEEDED |
+//! | `NotFound` | NOT_FOUND | NOT_FOUND, UNIMPLEMENTED |
+//! | `Conflict` | ABORTED | ABORTED, ALREADY_EXISTS |
+//! | `Rejected` | FAILED_PRECONDITION | FAILED_PRECONDITION, INVALID_ARGUMENT, OUT_OF_RANGE, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED |
+//! | `Unsupported` | UNIMPLEMENTED | |
+//! | `Closed` | UNAVAILABLE | |
+//! | `Indeterminate` | UNKNOWN | UNKNOWN, CANCELLED |
+//! | `Internal` | INTERNAL | INTERNAL, DATA_LOSS |
+//!
+//! # Limits
+//! Messages are capped both ways on both sides, 4 MiB unless configured otherwise; above it a call fails with RESOURCE_EXHAUSTED (or
+//! tonic's own OUT_OF_RANGE), the text names the limit, and the connection lives. A token has at most 4,096 bytes. A short method name has no
+//! slash, no space, and nothing that doesn't print.
+//!
+//! # Not there yet
+//! TLS, retries of idempotent calls, outlier ejection, more than one connection to a node, and limits of concurrency.
 
 mod client;
 mod codec;

@@ -142,7 +142,7 @@ pub trait LinkCacheHarness: Fleet {
 /// Times of a [`LinkCacheHarness`], as short as the backend bears.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkTimes {
-    /// How long an unused link lives.
+    /// How long an unused link lives. In real time at least 2 s, or slow cases outlive their links.
     pub ttl: Duration,
     /// How long a node's uid is absent from discovery before its links are removed. Below half of `ttl`.
     pub grace: Duration,

@@ -1,3 +1,5 @@
+//! What every backend of braid's traits is tested with, and yours can be: conformance suites, and tools that make faults.
+//!
 #![doc = include_str!("../README.md")]
 #![doc = include_str!("../CASES.md")]
 

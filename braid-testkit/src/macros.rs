@@ -62,6 +62,7 @@ macro_rules! __cases {
             p5_prefetched_is_never_dead_lettered
             p5_attempts_are_counted_over_restarts
             p5_message_that_kills_its_consumer_is_dead_lettered
+            p5_message_that_freezes_its_consumers_is_dead_lettered
             p5_panicking_handler_is_retried_then_dead_lettered
             p5_crashes_lose_no_poison
             p7_stalled_channel_loses_nothing

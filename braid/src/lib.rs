@@ -89,7 +89,7 @@ pub use braid_local as local;
 #[cfg(feature = "rpc")]
 pub use braid_rpc as rpc;
 
-#[doc(no_inline)]
+#[doc(inline)]
 pub use braid_core::*;
 
 pub use self::{

@@ -233,9 +233,12 @@ impl Backends {
 /// Where others reach a server that is bound here: nobody can dial "all interfaces".
 #[cfg(feature = "rpc")]
 fn reachable(bound: SocketAddr) -> SocketAddr {
-    if bound.ip().is_unspecified() {
-        SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, bound.port()))
-    } else {
-        bound
-    }
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    let loopback = match bound.ip() {
+        // On Windows a socket on all IPv6 interfaces takes no IPv4; elsewhere it does, and IPv4 is there more often.
+        IpAddr::V6(ip) if ip.is_unspecified() && cfg!(windows) => Ipv6Addr::LOCALHOST.into(),
+        ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(loopback, bound.port())
 }

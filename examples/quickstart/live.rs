@@ -1,25 +1,19 @@
-//! After the scenario: the fleet goes on, a line a second, until Ctrl-C.
+//! After the scenario: the fleet goes on, a line a second.
 
 use crate::{scenario::Fleet, users::Users};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Lets users call and shows who answers, until the process is interrupted.
-pub(crate) async fn until_interrupted(fleet: &Fleet) {
+/// Lets users call and shows who answers, until it is told to stop.
+pub(crate) async fn go_on(fleet: &Fleet, stop: impl Future<Output = ()>) {
     println!("\nThe fleet goes on; Ctrl-C drains it.");
     let users = Users::start(&fleet.gate, 20);
     let mut before = users.told().calls;
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     seconds.tick().await;
-    let interrupted = fleet.gate.run();
-    tokio::pin!(interrupted);
+    tokio::pin!(stop);
     loop {
         tokio::select! {
-            result = &mut interrupted => {
-                if let Err(error) = result {
-                    println!("   the gate failed: {error}");
-                }
-                break;
-            }
+            () = &mut stop => break,
             _ = seconds.tick() => {}
         }
         let told = users.told();

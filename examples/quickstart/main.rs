@@ -15,6 +15,7 @@ mod users;
 
 use crate::{args::Args, scenario::Fleet};
 use std::process::ExitCode;
+use tokio::sync::watch;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -39,18 +40,22 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Runs the scenario, goes on if asked to, drains, and tells whether every check held.
+/// Runs the scenario, goes on if asked to, drains, and tells whether every check held. The first Ctrl-C drains, whenever it comes; a
+/// second one ends at once.
 async fn show(args: &Args) -> Result<bool, String> {
+    let interrupts = interrupts();
     let mut fleet = Fleet::start().await.map_err(|error| error.to_string())?;
-    let ran = fleet.run().await;
-    if let Err(error) = &ran {
-        fleet.report.check(false, error);
-    } else if !args.once {
-        live::until_interrupted(&fleet).await;
+    tokio::select! {
+        ran = fleet.run() => match ran {
+            Err(error) => fleet.report.check(false, error),
+            Ok(()) if args.once => {}
+            Ok(()) => live::go_on(&fleet, interrupted(&interrupts, 1)).await,
+        },
+        () = interrupted(&interrupts, 1) => fleet.report.check(false, "the scenario was interrupted"),
     }
     let report = tokio::select! {
         report = fleet.drain() => report,
-        () = asked_again(), if !args.once => return Err("not drained: forced to end".into()),
+        () = interrupted(&interrupts, 2) => return Err("not drained: forced to end".into()),
     };
     if let Some(file) = &args.report {
         report.write(file)?;
@@ -60,9 +65,25 @@ async fn show(args: &Args) -> Result<bool, String> {
     Ok(report.holds())
 }
 
-/// Ends when the process is interrupted once more.
-async fn asked_again() {
-    if tokio::signal::ctrl_c().await.is_err() {
+/// Counts the Ctrl-C's.
+fn interrupts() -> watch::Receiver<u32> {
+    let (sender, receiver) = watch::channel(0);
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            sender.send_modify(|count| *count += 1);
+        }
+    });
+    receiver
+}
+
+/// Ends when there have been so many.
+async fn interrupted(interrupts: &watch::Receiver<u32>, count: u32) {
+    if interrupts
+        .clone()
+        .wait_for(|seen| *seen >= count)
+        .await
+        .is_err()
+    {
         std::future::pending::<()>().await;
     }
 }

@@ -160,9 +160,8 @@ impl Candidate {
             }
         }
         // The others first; who of them leads is seen at once.
-        let now = self.idle.clock.now();
-        self.abstains_until = now + self.idle.config.refresh;
-        now
+        self.abstains_until = self.idle.clock.now() + self.idle.config.refresh;
+        self.follow()
     }
 
     /// Leads, by a grant that was asked for at `sent`. Returns when to renew it.

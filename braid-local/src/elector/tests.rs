@@ -392,12 +392,12 @@ async fn a_renewal_that_was_held_up_beyond_the_lease_does_not_resume_the_term() 
     let mut events = Events::of::<StateChange>(&hub).await;
     let a = leader(&hub, "a").await;
     assert_eq!(events.next::<StateChange>().await.role, Role::Master);
-    // The next renewal is due in 0.1 s, and the third look from here is the one behind it: the renewed lease is valid, the
-    // one that handles saw until now is not.
+    // The next renewal is due in 0.1 s: two looks by the timer, one before the renewal, and the fourth behind it, when the renewed
+    // lease is valid and the one that handles saw until now is not.
     sleep(SECOND * 19 / 10).await;
     clock
         .countdown
-        .store(3, std::sync::atomic::Ordering::Relaxed);
+        .store(4, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(events.next::<StateChange>().await.role, Role::Wait);
     assert_eq!(events.next::<StateChange>().await.role, Role::Master);
     assert_eq!(term(&a), Some(2));

@@ -159,6 +159,17 @@ async fn a_drain_ends_with_the_last_link() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_ends_with_expiry_even_while_nothing_runs() {
+    let (hub, _) = hub();
+    let cache = hub.link_cache(LinkCacheConfig::default()).unwrap();
+    let a = node("login", "a");
+    link(&cache, 0..3, &a).await;
+    let started = Instant::now();
+    let drained = within("the drain", 602 * SECOND, cache.drain(&a.node)).await;
+    assert!(drained.is_ok() && started.elapsed() >= 600 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_of_a_handle_that_ends_is_closed() {
     let (hub, _) = hub();
     let cache = cache(&hub).await;
@@ -260,6 +271,15 @@ async fn counts_are_told_when_they_change_and_coalesced() {
     let mut told = [numbers.next::<LinkNumber>().await, numbers.next().await];
     told.sort_by_key(|told| told.number);
     assert_eq!(told.map(|told| told.number), [1, 100]);
+    // Five changes within a second: the first is told at once, the last one behind the interval.
+    sleep(5 * SECOND).await;
+    for user in 200..205 {
+        link(&cache, user..user + 1, &b).await;
+        sleep(SECOND / 10).await;
+    }
+    for number in [2, 6] {
+        assert_eq!(numbers.next::<LinkNumber>().await.number, number);
+    }
     link(&cache, 0..100, &a).await;
     numbers.none().await;
     assert_eq!(cache.down(&a.node).await.unwrap(), 100);
@@ -375,4 +395,41 @@ async fn services_and_tokens_may_have_any_text() {
         );
         assert_eq!(cache.leave(&user).await.unwrap(), 1);
     }
+}
+
+#[test]
+fn threads_that_claim_at_once_agree_and_the_counts_are_right() {
+    const USERS: usize = 2000;
+    let hub = Hub::new();
+    let cache = hub.link_cache(LinkCacheConfig::default()).unwrap();
+    let nodes: Vec<Node> = (0..4).map(|i| node("login", &format!("n-{i}"))).collect();
+    let start = std::sync::Barrier::new(nodes.len());
+    let claim = |node: &Node| {
+        start.wait();
+        let mut won = 0;
+        for user in 0..USERS {
+            let user = token(&format!("user-{user}"));
+            let claim = futures_util::FutureExt::now_or_never(cache.claim(&user, node));
+            let holder = match claim.expect("a claim doesn't wait").unwrap() {
+                Claim::Won => {
+                    won += 1;
+                    node.node.clone()
+                }
+                Claim::Held(holder) => holder,
+            };
+            assert_eq!(cache.cached_target(&user, &node.service), Some(holder));
+        }
+        won
+    };
+    let won: Vec<usize> = std::thread::scope(|scope| {
+        let threads: Vec<_> = nodes
+            .iter()
+            .map(|node| scope.spawn(|| claim(node)))
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let table = &cache.shared.table;
+    let counts: Vec<usize> = nodes.iter().map(|node| table.count(&node.node)).collect();
+    assert_eq!(counts, won);
+    assert_eq!(won.iter().sum::<usize>(), USERS);
 }

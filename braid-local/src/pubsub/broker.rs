@@ -38,13 +38,11 @@ pub(crate) struct Broker {
 /// A topic behind its lock.
 ///
 /// A std mutex: it is held for a few map operations and never across an await.
-#[derive(Debug)]
 pub(super) struct TopicCell {
     name: Topic,
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     state: TopicState,
     waiters: Waiters,
@@ -307,6 +305,12 @@ impl TopicCell {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         ignore_poison(self.inner.lock())
+    }
+}
+
+impl fmt::Debug for TopicCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TopicCell").field(&self.name).finish()
     }
 }
 

@@ -89,7 +89,7 @@ pub(super) async fn call(
     let fixed = named.and_then(|named| named.deadline);
     let deadline = timeouts.chain(fixed).min().map(Deadline);
     let routed_by = deadline.map_or(now + inner.config.timeout, |deadline| deadline.0);
-    let late = Late {
+    let about = About {
         target: Arc::clone(&target),
         method: request.uri().clone(),
         timeout: named.map_or(routed_by - now, |named| named.timeout),
@@ -107,7 +107,7 @@ pub(super) async fn call(
             route = timeout_at(routed_by, router.route(&target)) => route,
             () = inner.tasks.cancelled() => return Err(status_of(closed(&target))),
         };
-        let Route { picked, sender } = route.map_err(|_| late.status())?.map_err(status_of)?;
+        let Route { picked, sender } = route.map_err(|_| about.status())?.map_err(status_of)?;
         if !picked.is_present() {
             // It left while the connection was made.
             continue;
@@ -121,7 +121,7 @@ pub(super) async fn call(
         let sent = match deadline {
             Some(deadline) => timeout_at(deadline.0, sent)
                 .await
-                .map_err(|_| late.status())?,
+                .map_err(|_| about.status())?,
             None => sent.await,
         };
         match sent {
@@ -136,7 +136,7 @@ pub(super) async fn call(
                         incoming,
                         cap: MessageCap::new(inner.config.max_response),
                         deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline.0))),
-                        late,
+                        about,
                         held: Some(held),
                     })
                 }));
@@ -144,16 +144,16 @@ pub(super) async fn call(
             Err(SendError::Unsent(unsent)) => request = *unsent,
             Err(SendError::Refused(error)) => {
                 let text = at(picked.node(), "refused the call unread");
-                let error = late
+                let error = about
                     .error(ErrorKind::Unavailable, &text)
                     .with_source(Refused(error));
                 return Err(status_of(error));
             }
-            Err(SendError::Lost(error)) => return Err(late.lost(picked.node(), error)),
+            Err(SendError::Lost(error)) => return Err(about.lost(picked.node(), error)),
         }
     }
     let text = "connections close before the call is on its way";
-    Err(status_of(late.error(ErrorKind::Unavailable, text)))
+    Err(status_of(about.error(ErrorKind::Unavailable, text)))
 }
 
 fn closed(target: &Target) -> Error {
@@ -184,13 +184,13 @@ fn address(request: &mut Request<Body>, authority: &http::uri::Authority) {
 }
 
 /// What a call's errors tell of it.
-struct Late {
+struct About {
     target: Arc<Target>,
     method: Uri,
     timeout: Duration,
 }
 
-impl Late {
+impl About {
     fn error(&self, kind: ErrorKind, fault: &str) -> Error {
         let named = self.target.named.as_ref();
         let method = named.map_or(self.method.path(), |named| &named.method);
@@ -220,7 +220,7 @@ struct Reply {
     ended: bool,
     cap: MessageCap,
     deadline: Option<Pin<Box<Sleep>>>,
-    late: Late,
+    about: About,
     held: Option<Held>,
 }
 
@@ -232,7 +232,7 @@ impl Reply {
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(Some(Err(self.late.status())));
+            return Poll::Ready(Some(Err(self.about.status())));
         }
         let frame = task::ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         Poll::Ready(frame.map(|frame| match frame {
@@ -243,7 +243,7 @@ impl Reply {
                 Ok(frame)
             }
             Err(error) => Err(match &self.held {
-                Some(held) => self.late.lost(held._picked.node(), error),
+                Some(held) => self.about.lost(held._picked.node(), error),
                 None => Status::from_error(error.into()),
             }),
         }))

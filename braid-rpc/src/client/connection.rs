@@ -1,6 +1,6 @@
 //! The connection to one node: made at the first call, and again whenever it is gone.
 
-use super::config::ClientConfig;
+use super::{config::ClientConfig, greeting::Greeting};
 use crate::tasks::Tasks;
 use http::{Request, Response, uri::Authority};
 use hyper::{
@@ -183,6 +183,7 @@ async fn connect(shared: &Shared) -> Result<SendRequest<Body>, String> {
     http.timer(TokioTimer::new())
         .keep_alive_interval(shared.config.keep_alive)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+    let (stream, greeted) = Greeting::new(stream);
     let (sender, connection) = http
         .handshake(TokioIo::new(stream))
         .await
@@ -193,6 +194,10 @@ async fn connect(shared: &Shared) -> Result<SendRequest<Body>, String> {
             tracing::debug!(%address, %error, "connection failed");
         }
     });
+    // Nothing is sent before that, so that a connection that nobody accepted loses no call.
+    greeted
+        .await
+        .map_err(|_| "closed without a greeting".to_owned())?;
     Ok(sender)
 }
 

@@ -4,6 +4,7 @@ mod call;
 mod channel;
 mod config;
 mod connection;
+mod greeting;
 mod route;
 mod send;
 mod target;

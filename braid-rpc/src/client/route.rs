@@ -6,7 +6,7 @@ use super::{
     view::View,
 };
 use braid_balancer::{Entry, Picked};
-use braid_core::{Claim, Error, ErrorKind, LinkCache, NodeId, NodeRef, Result, Token};
+use braid_core::{Claim, Error, ErrorKind, LinkCache, Node, NodeId, NodeRef, Result, Token};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
@@ -95,36 +95,32 @@ impl Router<'_> {
 
     /// The node that the policy picks, or, where that can't be reached, any other that can.
     async fn balanced(&self, except: &[NodeRef]) -> Result<Route> {
-        let allowed = |picked: &Picked<Connection>| !except.contains(&picked.node().node);
-        let picked = self.view.balancer.pick();
-        let mut failures: Vec<(NodeRef, Error)> = Vec::new();
-        let table = self.view.balancer.table();
-        let others = table.ready().iter().map(Entry::take);
-        for picked in picked.into_iter().chain(others).filter(allowed) {
-            let node = picked.node().node.clone();
-            if failures.iter().any(|(failed, _)| *failed == node) {
-                continue;
+        let mut tried: Vec<NodeRef> = except.to_vec();
+        let mut first = None;
+        let mut next = self.view.balancer.pick();
+        while let Some(picked) = next {
+            let node = Arc::clone(picked.node());
+            if !tried.contains(&node.node) {
+                match self.connected(picked).await {
+                    Ok(route) => return Ok(route),
+                    Err(error) => first.get_or_insert(error),
+                };
+                tried.push(node.node.clone());
             }
-            match self.connected(picked).await {
-                Ok(route) => return Ok(route),
-                Err(error) => failures.push((node, error)),
-            }
+            let table = self.view.balancer.table();
+            let mut others = table.ready().iter();
+            let other = others.find(|entry| !tried.contains(&entry.node().node));
+            next = other.map(Entry::take);
         }
-        Err(match failures.into_iter().next() {
-            Some((_, first)) => first,
-            None => self.nobody(table.entries().len()),
-        })
+        Err(first.unwrap_or_else(|| self.nobody()))
     }
 
     async fn connected(&self, picked: Picked<Connection>) -> Result<Route> {
         match picked.owned().ready().await {
             Ok(sender) => Ok(Route { picked, sender }),
             Err(why) => {
-                let node = picked.node();
-                let text = format!(
-                    "can't reach node `{}` at {}: {why}",
-                    node.node.id, node.address
-                );
+                let Node { node, address, .. } = &**picked.node();
+                let text = format!("can't reach node `{}` at {address}: {why}", node.id);
                 Err(self.unavailable(text))
             }
         }
@@ -148,12 +144,13 @@ impl Router<'_> {
         }
     }
 
-    fn nobody(&self, nodes: usize) -> Error {
+    /// Nobody takes the call.
+    fn nobody(&self) -> Error {
         if self.view.seen().ever {
-            return self.unavailable(match nodes {
+            return self.unavailable(match self.view.balancer.table().entries().len() {
                 0 => "it has no node at present".to_owned(),
                 1 => "its one node takes no calls".to_owned(),
-                _ => format!("none of its {nodes} nodes takes calls"),
+                nodes => format!("none of its {nodes} nodes takes calls"),
             });
         }
         let mut text = format!(

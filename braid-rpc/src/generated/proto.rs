@@ -10,7 +10,7 @@ pub struct Header {
 /// A call: which node and method it is meant for, by whom, and its body.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RouteReq {
-    /// The node that is meant; empty when any node will do.
+    /// The service that is meant, by its name.
     #[prost(string, tag = "1")]
     pub nod: ::prost::alloc::string::String,
     /// The short name of the method, as its handler is registered.

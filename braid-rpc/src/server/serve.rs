@@ -7,7 +7,6 @@ use super::{
 };
 use crate::tasks::{CancelOnDrop, Tasks};
 use braid_core::{Result, Shutdown};
-use futures_util::poll;
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
@@ -19,7 +18,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::Poll,
     time::Duration,
 };
 use tokio::{
@@ -72,6 +70,7 @@ impl Serving {
         let tasks = self.tasks.clone();
         let _cancel = CancelOnDrop(tasks.clone());
         self.readiness.enter(Phase::Running);
+        let _ended = Ended(self.readiness.clone());
         let ended = tokio::select! {
             () = shutdown.draining() => Ok(()),
             error = tasks.failed("serve") => Err(error),
@@ -108,15 +107,6 @@ impl Serving {
         let end = tokio::time::Instant::now() + self.linger;
         let _ = timeout_at(end, self.accept_all(&listener)).await;
         self.go_away.cancel();
-        // Who is in the queue has been told by the system that it is connected: it is answered, if only with GOAWAY.
-        loop {
-            let accept = pin!(listener.accept());
-            match poll!(accept) {
-                Poll::Ready(Ok((stream, peer))) => self.connected(stream, peer),
-                Poll::Ready(Err(_)) => {}
-                Poll::Pending => break,
-            }
-        }
         drop(listener);
         self.tasks.wait().await;
     }
@@ -134,6 +124,15 @@ impl Serving {
                 tracing::debug!(%address, %error, "connection failed");
             }
         });
+    }
+}
+
+/// A server whose run was dropped serves as little as one that has drained.
+struct Ended(Readiness);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Draining);
     }
 }
 

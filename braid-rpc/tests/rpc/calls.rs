@@ -9,8 +9,16 @@ use braid_rpc::{
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
+};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpSocket, TcpStream},
+    sync::Notify,
 };
 use tonic::service::InterceptorLayer;
 
@@ -214,16 +222,44 @@ async fn when_all_are_dead_the_call_fails_fast_and_says_who() {
 #[tokio::test]
 async fn a_node_that_comes_back_is_called_again() {
     let fleet = Fleet::default();
-    let node = fleet.start("login", "login-1").await;
-    let (client, listen) = (fleet.client(), node.node.address.to_string());
-    who(&client, "login").await.unwrap();
-    node.stop().await.unwrap();
+    let behind = Fleet::default().start("login", "login-1").await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    fleet.put(&node_at("login", "login-1", socket.local_addr().unwrap()));
+    let client = fleet.client();
     let error = soon(who(&client, "login")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 
-    let again = crate::support::Running::start("login", "login-1", &listen, |b| b).await;
+    let listener = socket.listen(16).unwrap();
+    let (accepted, cut) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    tokio::spawn({
+        let (accepted, cut) = (Arc::clone(&accepted), Arc::clone(&cut));
+        async move {
+            loop {
+                let (mut near, _) = listener.accept().await.unwrap();
+                accepted.fetch_add(1, SeqCst);
+                let mut far = TcpStream::connect(behind.node.address).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    () = cut.notified() => {}
+                }
+            }
+        }
+    });
     assert_eq!(soon(who(&client, "login")).await.unwrap(), "login-1");
-    assert_eq!(again.calls(), 1);
+    assert_eq!(soon(who(&client, "login")).await.unwrap(), "login-1");
+    assert_eq!(accepted.load(SeqCst), 1, "one connection serves many calls");
+    cut.notify_one();
+    soon(async {
+        while accepted.load(SeqCst) == 1 {
+            if let Err(error) = who(&client, "login").await {
+                // It was under way at that moment.
+                assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error}");
+            }
+        }
+    })
+    .await;
+    assert_eq!(soon(who(&client, "login")).await.unwrap(), "login-1");
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ async fn a_drain_finishes_what_is_in_flight_and_lets_nobody_in() {
     assert!(!call.is_finished());
     gate.open.send_replace(true);
     assert_eq!(soon(call).await.unwrap().unwrap(), "through");
-    soon(node.run).await.unwrap().unwrap();
+    node.ended().await.unwrap();
     // And the node isn't called again over the old connection.
     let error = soon(who(&client, "login")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
@@ -110,7 +110,7 @@ async fn while_it_lingers_a_draining_server_serves_who_has_not_heard() {
         assert_eq!(soon(who(&client, "login")).await.unwrap(), "login-1");
     }
     node.trigger.force();
-    soon(node.run).await.unwrap().unwrap();
+    node.ended().await.unwrap();
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn force_ends_a_handler_that_hangs_and_leaves_no_task() {
     assert!(!node.run.is_finished());
     let begun = Instant::now();
     node.trigger.force();
-    soon(node.run).await.unwrap().unwrap();
+    node.ended().await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(1));
     assert!(
         *dropped.borrow_and_update(),
@@ -239,6 +239,7 @@ async fn a_dropped_run_leaves_no_task() {
     });
     gate.entered(1).await;
     node.run.abort();
+    until(|| !node.server.readiness().is_serving()).await;
     let error = soon(call).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Indeterminate, "{error}");
     drop(client);

@@ -128,6 +128,7 @@ async fn of_two_claims_the_loser_goes_where_the_winner_is() {
 async fn a_node_that_rejects_the_claim_is_left_for_another() {
     let linked = Linked::new(SHORT);
     let nodes = linked.nodes(&["login-1", "login-2"]).await;
+    linked.fleet.put(&nodes[0].node.clone().with_weight(100));
     linked.links.reject(&nodes[0].node);
     for user in 0..4 {
         let user = token(&format!("user-{user}"));

@@ -1,6 +1,6 @@
 //! Calls that a node said it hasn't looked at.
 
-use crate::support::{Fleet, names, node_at, soon, who};
+use crate::support::{Fleet, names, node_at, soon, until, who};
 use braid_core::ErrorKind;
 use std::{
     net::SocketAddr,
@@ -75,5 +75,28 @@ async fn a_call_that_may_have_been_handled_is_never_made_again() {
         assert!(!error.is_retryable());
         names(&error, &["`login`", "`who`", &address.to_string()]);
         assert_eq!(resets.load(SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_before_the_greeting_loses_no_call() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(stream);
+        }
+    });
+    let fleet = Fleet::default();
+    fleet.put(&node_at("login", "login-1", address).with_weight(100));
+    let client = fleet.client();
+    let error = soon(who(&client, "login")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    names(&error, &["`login`", "login-1", &address.to_string()]);
+
+    let _node = fleet.start("login", "login-2").await;
+    until(|| client.nodes("login").len() == 2).await;
+    for _ in 0..10 {
+        assert_eq!(soon(who(&client, "login")).await.unwrap(), "login-2");
     }
 }

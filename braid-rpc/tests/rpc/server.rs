@@ -145,6 +145,36 @@ async fn health_and_reflection_can_be_switched_off() {
 }
 
 #[tokio::test]
+async fn a_service_with_an_interceptor_of_its_own_is_served() {
+    use tonic_health::{pb::health_server::HealthServer, server::HealthReporter};
+    let config = ServerConfig {
+        health: false,
+        ..ServerConfig::listen("127.0.0.1:0")
+    };
+    let node = Running::start_config("login", "login-1", config, |builder| {
+        builder.register(|services| {
+            let reporter = HealthReporter::new();
+            let health = tonic_health::server::HealthService::from_health_reporter(reporter);
+            services.add_service(HealthServer::with_interceptor(
+                health,
+                |request: Request<()>| {
+                    Err(Status::unauthenticated(format!(
+                        "{:?}",
+                        request.metadata().get("key")
+                    )))
+                },
+            ));
+        })
+    })
+    .await;
+    let headers = [("content-type", "application/grpc"), ("key", "1")];
+    let path = "/grpc.health.v1.Health/Check";
+    let answer = soon(raw::post(node.node.address, path, &headers)).await;
+    assert_eq!(answer.grpc_status(), "16", "UNAUTHENTICATED");
+    assert!(answer.grpc_message().contains('1'));
+}
+
+#[tokio::test]
 async fn what_is_not_grpc_is_an_unsupported_media_type() {
     let fleet = Fleet::default();
     let node = fleet.start("login", "login-1").await;

@@ -118,10 +118,11 @@ pub async fn d6_churn_equals_the_oracle<H: DiscoverHarness>(h: &H) {
         }
     }
     for (i, follower) in followers.iter_mut().enumerate() {
-        follower.gets_to(&view(oracle[i % 3].values())).await;
-    }
-    for follower in &mut followers {
-        follower.silent(h.slack()).await;
+        let oracle = view(oracle[i % 3].values());
+        follower.gets_to(&oracle).await;
+        // It may have been there before, with steps away and back still to be told.
+        follower.comes_to_rest(h.slack()).await;
+        assert_eq!(follower.known, oracle);
     }
     process.stop().await;
 }

@@ -94,6 +94,13 @@ impl Follower {
         self.steps - before
     }
 
+    /// Follows until no step comes for this long.
+    pub(crate) async fn comes_to_rest(&mut self, silence: Duration) {
+        while let Ok(step) = tokio::time::timeout(silence, self.next()).await {
+            assert!(step.is_some(), "the watch goes on while its backend runs");
+        }
+    }
+
     /// Shows that no step comes for this long.
     pub(crate) async fn silent(&mut self, duration: Duration) {
         if let Ok(step) = tokio::time::timeout(duration, self.stream.next()).await {

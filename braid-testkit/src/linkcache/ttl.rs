@@ -2,6 +2,7 @@
 
 use super::support::{Cache, present};
 use crate::{LinkCacheHarness, fresh};
+use braid_core::Claim;
 use tokio::time::sleep;
 
 pub async fn l3_unused_link_ends_with_its_time_to_live<H: LinkCacheHarness>(h: &H) {
@@ -34,7 +35,7 @@ pub async fn l3_unused_link_ends_with_its_time_to_live<H: LinkCacheHarness>(h: &
 pub async fn l3_use_renews_a_link<H: LinkCacheHarness>(h: &H) {
     let (one, two) = (Cache::start(h).await, Cache::start(h).await);
     let service = fresh::service("login");
-    let node = present(h, &service).await;
+    let (node, other) = (present(h, &service).await, present(h, &service).await);
     let [asked, cached, claimed] = ["asked", "cached", "claimed"].map(fresh::token);
     for token in [&asked, &cached, &claimed] {
         one.wins(token, &node).await;
@@ -45,6 +46,8 @@ pub async fn l3_use_renews_a_link<H: LinkCacheHarness>(h: &H) {
         if one.cached_target(&cached, &service).is_none() {
             assert_eq!(one.linked(&cached, &service).await, Some(node.node.clone()));
         }
+        let other_claim = two.claims(&claimed, &other).await;
+        assert_eq!(other_claim, Claim::Held(node.node.clone()));
         one.wins(&claimed, &node).await;
     }
     for token in [&asked, &cached, &claimed] {

@@ -250,6 +250,36 @@ pub async fn p5_message_that_kills_its_consumer_is_dead_lettered<H: PubSubHarnes
     watcher.stop().await;
 }
 
+pub async fn p5_message_that_freezes_its_consumers_is_dead_lettered<H: PubSubHarness>(h: &H) {
+    let (node, topic, channel) = (start(h).await, fresh::topic("t"), fresh::channel("c"));
+    let mut dead = dead_letters(&*node, &topic).await;
+    let options = SubscribeOptions {
+        heartbeat: false,
+        ..attempts(3, soon(h))
+    };
+    let mut frozen = Vec::new();
+    for attempt in 1..=3 {
+        let mut consumer = subscribe(&*node, &topic, &channel, options.clone()).await;
+        if attempt == 1 {
+            publish(&*node, &topic, "sleeping potion").await;
+        }
+        let deadline = soon(h).claim_after + h.slack();
+        let delivery = next_within(&mut consumer, deadline).await;
+        assert_eq!(handed(&delivery), ("sleeping potion".to_owned(), attempt));
+        frozen.push((consumer, delivery));
+    }
+    let mut awake = subscribe(&*node, &topic, &channel, options).await;
+    silent(&mut awake, 3 * soon(h).claim_after).await;
+    let letter = next(&mut dead).await;
+    assert_eq!(header(&letter, dead_letter::ATTEMPTS), "3");
+    ack(letter).await;
+    nothing_left(&*node, &topic, &channel).await;
+    drop(frozen);
+    silent(&mut awake, h.slack()).await;
+    silent(&mut dead, h.slack()).await;
+    node.stop().await;
+}
+
 pub async fn p5_panicking_handler_is_retried_then_dead_lettered<H: PubSubHarness>(h: &H) {
     let (node, topic, channel) = (start(h).await, fresh::topic("t"), fresh::channel("c"));
     let calls = Arc::new(Mutex::new(BTreeMap::<String, u32>::new()));

@@ -1,6 +1,9 @@
 //! A node as its user sees it: composed, run, failed, closed.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, which is what it is for"
+)]
 
 mod calls;
 mod composition;

@@ -42,7 +42,12 @@ const PARTS: &[&str] = &[
 const USERS: &[&str] = &["braid-benches", "braid-e2e", "braid-examples"];
 
 /// What the tests of every crate may use on top.
-const FOR_TESTS: &[&str] = &["braid-examples", "braid-local", "braid-rpc", "braid-testkit"];
+const FOR_TESTS: &[&str] = &[
+    "braid-examples",
+    "braid-local",
+    "braid-rpc",
+    "braid-testkit",
+];
 
 /// A package that the design fixes, and where its use must show as soon as that crate is there.
 struct Fixed {

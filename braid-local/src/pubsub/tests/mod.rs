@@ -1,7 +1,6 @@
 //! Tests of the whole module; what concerns one file only is tested there.
 
 mod claims;
-mod clock;
 mod fixture;
 mod hand_out;
 mod letters;

@@ -1,10 +1,10 @@
 //! What the tests of the handles share: nodes on a broker, and short ways to use them.
 
-use super::clock::JumpClock;
 use crate::pubsub::{Broker, LocalPubSub, PubSubConfig};
 use braid_core::{
     Channel, Clock, Delivery, PubSub, SubscribeOptions, Subscription, Topic, pubsub::TopicView,
 };
+use braid_testkit::TestClock;
 use std::{sync::Arc, time::Duration};
 
 /// Beyond this a test waits for something that doesn't come. Real time in the tests on several threads, else paused.
@@ -12,7 +12,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(super) struct Fleet {
     pub(super) broker: Arc<Broker>,
-    pub(super) clock: Arc<JumpClock>,
+    pub(super) clock: Arc<TestClock>,
 }
 
 impl Fleet {
@@ -21,7 +21,7 @@ impl Fleet {
     }
 
     pub(super) fn with(config: PubSubConfig) -> Self {
-        let clock = Arc::new(JumpClock::new());
+        let clock = Arc::new(TestClock::new());
         let broker = Broker::new(config, Arc::clone(&clock) as Arc<dyn Clock>);
         Self { broker, clock }
     }

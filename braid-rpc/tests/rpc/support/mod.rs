@@ -13,14 +13,15 @@ use bytes::Bytes;
 use std::{
     collections::HashMap,
     future::Future,
-    net::SocketAddr,
+    io,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio::{net::TcpSocket, sync::watch, task::JoinHandle, time::timeout};
 
 /// More than enough for anything that isn't stuck.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -129,10 +130,21 @@ pub(crate) fn node_at(service_name: &str, node_id: &str, address: SocketAddr) ->
     Node::new(service(service_name), NodeRef::random(id(node_id)), address)
 }
 
-/// An address where nothing listens.
+/// An address where nothing listens, nor ever will: other tests would be served there.
 pub(crate) fn dead_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    hold((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
+}
+
+/// Keeps an address from being taken until the tests are over.
+fn hold(address: SocketAddr) -> io::Result<SocketAddr> {
+    static HELD: Mutex<Vec<TcpSocket>> = Mutex::new(Vec::new());
+    let socket = TcpSocket::new_v4()?;
+    // What is left of closed connections doesn't matter.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let address = socket.local_addr()?;
+    HELD.lock().unwrap().push(socket);
+    Ok(address)
 }
 
 /// A server that runs.
@@ -198,7 +210,15 @@ impl Running {
     /// Drains, and waits until the server has ended.
     pub(crate) async fn stop(self) -> Result<()> {
         self.trigger.drain();
-        soon(self.run).await.unwrap()
+        self.ended().await
+    }
+
+    /// Waits until the server has ended. Nothing will listen where it did.
+    pub(crate) async fn ended(self) -> Result<()> {
+        let ended = soon(self.run).await.unwrap();
+        // Without it the tests are a little less sure.
+        let _ = hold(self.node.address);
+        ended
     }
 }
 
