@@ -42,6 +42,11 @@ pub(crate) struct Check {
 }
 
 impl Report {
+    /// Notes who answered a call without a token.
+    pub(crate) fn answered(&mut self, node: String) {
+        *self.per_node.entry(node).or_default() += 1;
+    }
+
     /// Notes and shows a check.
     pub(crate) fn check(&mut self, held: bool, says: impl Display) {
         let mark = if held { "ok  " } else { "FAIL" };

@@ -78,17 +78,8 @@ impl Fleet {
     async fn share_load(&mut self) -> Result<()> {
         println!("\n1. {CALLS} calls to `login`: weights 5, 3 and 1 share them");
         for number in 0..CALLS {
-            let request = LoginRequest {
-                user: format!("guest-{number}"),
-            };
-            let reply: Result<LoginReply> = self
-                .gate
-                .send("login", "/fleet.Login/Login", (), &request)
-                .await;
-            self.report.calls += 1;
-            match reply {
-                Ok(reply) => *self.report.per_node.entry(reply.node).or_default() += 1,
-                Err(error) => self.failed(&error),
+            if let Some(node) = self.guest(format!("guest-{number}")).await {
+                self.report.answered(node);
             }
         }
         let report = &mut self.report;
@@ -108,22 +99,39 @@ impl Fleet {
         Ok(())
     }
 
+    /// A call without a token: the node that answered it.
+    async fn guest(&mut self, user: String) -> Option<String> {
+        let request = LoginRequest { user };
+        let reply: Result<LoginReply> = self
+            .gate
+            .send("login", "/fleet.Login/Login", (), &request)
+            .await;
+        self.report.calls += 1;
+        reply
+            .map(|reply| reply.node)
+            .map_err(|error| self.failed(&error))
+            .ok()
+    }
+
     async fn other_ways_to_call(&mut self) -> Result<()> {
         println!("\n2. Other ways to call");
         let mut login = LoginClient::new(self.gate.channel("login")?);
-        let mut events = 0;
+        let mut events = Vec::new();
         match login.events(EventsRequest { count: 5 }).await {
             Ok(reply) => {
                 let mut stream = reply.into_inner();
-                while let Ok(Some(_)) = stream.message().await {
-                    events += 1;
+                while let Ok(Some(event)) = stream.message().await {
+                    events.push(event);
                 }
             }
             Err(status) => self.failed(&status),
         }
         self.report.calls += 1;
+        if let Some(event) = events.first() {
+            self.report.answered(event.node.clone());
+        }
         self.report.check(
-            events == 5,
+            events.len() == 5,
             "a typed tonic client streams over the same channel",
         );
 
@@ -149,6 +157,9 @@ impl Fleet {
         self.report.calls += 1;
         self.report
             .check(sent.is_ok(), "another service is called by its name");
+        if let Ok(sent) = sent {
+            self.report.answered(sent.node);
+        }
 
         let unknown: Result<SendReply> = self
             .gate
@@ -242,18 +253,8 @@ impl Fleet {
         self.add_login("login-4", 4).await?;
         users.round().await;
         for number in 0..60 {
-            let request = LoginRequest {
-                user: format!("late-{number}"),
-            };
-            let reply: Result<LoginReply> = self
-                .gate
-                .send("login", "/fleet.Login/Login", (), &request)
-                .await;
-            self.report.calls += 1;
-            match reply {
-                Ok(reply) if reply.node == "login-4" => self.report.joiner_calls += 1,
-                Ok(_) => {}
-                Err(error) => self.failed(&error),
+            if self.guest(format!("late-{number}")).await.as_deref() == Some("login-4") {
+                self.report.joiner_calls += 1;
             }
         }
         let calls = self.report.joiner_calls;
