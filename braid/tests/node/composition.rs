@@ -1,6 +1,6 @@
 //! What the director accepts, and what it says of what it doesn't.
 
-use super::{gate, login};
+use super::{alive_tasks, gate, login, no_more_tasks_than};
 use braid::{
     Braid, DefaultDirector, DiscoverSection, ElectorSection, Error, ErrorKind, LinkCacheSection,
     PubSubSection,
@@ -77,6 +77,7 @@ async fn a_port_in_use_is_told_by_its_address_and_nothing_keeps_running() {
     let hub = Hub::new();
     let first = login(&hub, "login-1").await.unwrap();
     let address = first.address().unwrap().to_string();
+    let before = alive_tasks();
     let server = Server::listen(&address);
     let error = refused(
         "login",
@@ -86,7 +87,7 @@ async fn a_port_in_use_is_told_by_its_address_and_nothing_keeps_running() {
     .await;
     assert!(error.to_string().contains(&address), "{error}");
 
-    // Its id is free again, and so is everything else that it had.
+    no_more_tasks_than(before).await;
     let second = login(&hub, "login-2").await.unwrap();
     second.close().await.unwrap();
     first.close().await.unwrap();

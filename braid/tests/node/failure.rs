@@ -1,6 +1,6 @@
 //! Failures and ends.
 
-use super::{SOON, gate, login};
+use super::{SOON, alive_tasks, gate, login, no_more_tasks_than};
 use braid::{
     BoxFuture, Braid, Component, DefaultDirector, ErrorKind, Result, Shutdown, local::Hub,
 };
@@ -45,9 +45,7 @@ async fn s2_a_panic_in_the_background_reaches_the_user_within_a_second() {
 
 #[tokio::test]
 async fn s2_no_task_is_left_after_close() {
-    let before = tokio::runtime::Handle::current()
-        .metrics()
-        .num_alive_tasks();
+    let before = alive_tasks();
     let hub = Hub::new();
     let (login, gate) = (
         login(&hub, "login-1").await.unwrap(),
@@ -56,12 +54,7 @@ async fn s2_no_task_is_left_after_close() {
     gate.send_bytes("login", "who", "a user", "").await.unwrap();
     gate.close().await.unwrap();
     login.close().await.unwrap();
-    let metrics = tokio::runtime::Handle::current().metrics();
-    let deadline = Instant::now() + SOON;
-    while metrics.num_alive_tasks() > before && Instant::now() < deadline {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(metrics.num_alive_tasks(), before);
+    no_more_tasks_than(before).await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 )]
 
 mod calls;
+mod closing;
 mod composition;
 mod failure;
 #[cfg(unix)]
@@ -34,4 +35,26 @@ async fn gate(hub: &Hub) -> braid::Result<Braid> {
         DefaultDirector::local_in(hub).without_server(),
     )
     .await
+}
+
+/// How many tasks the test's runtime has.
+fn alive_tasks() -> usize {
+    tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks()
+}
+
+/// Waits until the tasks that have been told to end have ended.
+async fn no_more_tasks_than(before: usize) {
+    let ended = async {
+        while alive_tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(SOON, ended).await;
+    assert!(
+        in_time.is_ok(),
+        "{} tasks are left of {before}",
+        alive_tasks()
+    );
 }

@@ -270,13 +270,13 @@ mod tests {
             &[
                 "braid-core/Cargo.toml:1: `braid-core` must not depend on `braid-local`; \
                  it may depend on no crate of the workspace \
-                 (its tests also on braid-local, braid-rpc, braid-testkit)",
+                 (its tests also on braid-examples, braid-local, braid-rpc, braid-testkit)",
                 "braid-local/Cargo.toml:3: `braid-local` must not depend on `braid-rpc`; \
                  it may depend on braid-core \
-                 (its tests also on braid-local, braid-rpc, braid-testkit)",
+                 (its tests also on braid-examples, braid-local, braid-rpc, braid-testkit)",
                 "braid-local/Cargo.toml:6: `braid-local` must not depend on `braid`; \
                  it may depend on braid-core \
-                 (its tests also on braid-local, braid-rpc, braid-testkit)",
+                 (its tests also on braid-examples, braid-local, braid-rpc, braid-testkit)",
             ],
         );
     }
