@@ -3,7 +3,10 @@
 use crate::{Error, ErrorKind, NodeId, Result, ServiceName, Token};
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::{self, Debug},
+    time::Duration,
+};
 
 /// Calls a method of a service with bytes. `braid-rpc` implements it over gRPC.
 pub trait Call: Debug + Send + Sync + 'static {
@@ -30,7 +33,7 @@ pub trait Call: Debug + Send + Sync + 'static {
 }
 
 /// What a call may say beside service, method and body.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallOptions {
     /// Who the call is for: it goes to the node that the token is linked to, and the handler is told.
@@ -76,6 +79,19 @@ impl CallOptions {
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.push((key.into(), value.into()));
         self
+    }
+}
+
+/// Shows the names of the metadata, never its values: they may hold credentials.
+impl fmt::Debug for CallOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.metadata.iter().map(|(key, _)| key).collect();
+        f.debug_struct("CallOptions")
+            .field("token", &self.token)
+            .field("node", &self.node)
+            .field("timeout", &self.timeout)
+            .field("metadata", &keys)
+            .finish()
     }
 }
 
@@ -152,5 +168,17 @@ mod tests {
         let error = "".into_call_options().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("token is empty"), "{error}");
+    }
+
+    #[test]
+    fn debug_hides_the_token_and_the_values_of_metadata() {
+        let options = CallOptions::new()
+            .with_token(Token::new("sentinel").unwrap())
+            .with_metadata("authorization", "sentinel");
+        let shown = format!("{options:?}");
+        assert!(
+            shown.contains("authorization") && !shown.contains("sentinel"),
+            "{shown}"
+        );
     }
 }

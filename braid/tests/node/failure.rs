@@ -4,7 +4,10 @@ use super::{SOON, alive_tasks, gate, login, no_more_tasks_than};
 use braid::{
     BoxFuture, Braid, Component, DefaultDirector, ErrorKind, Result, Shutdown, local::Hub,
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::Notify;
 
 /// A component that panics in a background task when it is told to, and drains like a good one.
@@ -34,7 +37,11 @@ async fn s2_a_panic_in_the_background_reaches_the_user_within_a_second() {
     let blown = Instant::now();
     fuse.0.notify_one();
     let error = node.run().await.unwrap_err();
-    assert!(blown.elapsed() < SOON, "{:?}", blown.elapsed());
+    assert!(
+        blown.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        blown.elapsed()
+    );
     assert_eq!(
         (error.kind(), error.component()),
         (ErrorKind::Internal, "fuse")
