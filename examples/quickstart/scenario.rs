@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, time::Duration};
 const CALLS: u64 = 1_800;
 const USERS: usize = 60;
 const MESSAGES: u64 = 200;
+const WORK: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The nodes, and what watches them.
@@ -189,13 +190,25 @@ impl Fleet {
             let inbox = Inbox::default();
             let channel = node.node().id.as_str();
             let own = SubscribeOptions::ephemeral();
-            consumers.push(inbox.join(node, "chat.world", channel, own).await?);
+            consumers.push(
+                inbox
+                    .join(node, "chat.world", channel, own, Duration::ZERO)
+                    .await?,
+            );
             inboxes.push(inbox);
         }
         let shared = Inbox::default();
         for node in &self.mails {
-            let options = SubscribeOptions::shared();
-            consumers.push(shared.join(node, "mail.outbox", "mail", options).await?);
+            // One at a time and some work each: what one of them is busy with, the other doesn't wait for.
+            let options = SubscribeOptions {
+                max_in_flight: 1,
+                ..SubscribeOptions::shared()
+            };
+            consumers.push(
+                shared
+                    .join(node, "mail.outbox", "mail", options, WORK)
+                    .await?,
+            );
         }
 
         let broadcast = topics::publish(&self.gate, "chat.world", MESSAGES).await?;

@@ -18,13 +18,14 @@ struct Got {
 }
 
 impl Inbox {
-    /// Subscribes a node and counts what it gets.
+    /// Subscribes a node and counts what it gets. `work` is how long it takes over each message.
     pub(crate) async fn join(
         &self,
         node: &Handle,
         topic: &str,
         channel: &str,
         options: SubscribeOptions,
+        work: Duration,
     ) -> Result<Consumer> {
         let inbox = self.clone();
         let consumer = node.node().id.to_string();
@@ -33,7 +34,10 @@ impl Inbox {
             let mut got = inbox.0.lock().unwrap_or_else(PoisonError::into_inner);
             got.ids.insert(message.id);
             *got.by_consumer.entry(consumer.clone()).or_default() += 1;
-            async { Ok::<(), String>(()) }
+            async move {
+                tokio::time::sleep(work).await;
+                Ok::<(), String>(())
+            }
         }))
     }
 
