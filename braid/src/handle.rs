@@ -135,8 +135,8 @@ impl Handle {
     /// Dropping the future cancels the call; the other side may have done the work.
     pub async fn send<Req, Res>(
         &self,
-        service: &str,
-        method: &str,
+        service: impl AsRef<str>,
+        method: impl AsRef<str>,
         options: impl IntoCallOptions,
         request: &Req,
     ) -> Result<Res>
@@ -156,8 +156,8 @@ impl Handle {
     /// As [`send`](Self::send).
     pub async fn send_bytes(
         &self,
-        service: &str,
-        method: &str,
+        service: impl AsRef<str>,
+        method: impl AsRef<str>,
         options: impl IntoCallOptions,
         body: impl Into<Bytes>,
     ) -> Result<Bytes> {
@@ -171,12 +171,8 @@ impl Handle {
     ///
     /// # Errors
     /// `Config`: `service` is no name.
-    pub fn channel<S>(&self, service: S) -> Result<braid_rpc::Channel>
-    where
-        S: TryInto<ServiceName>,
-        Error: From<S::Error>,
-    {
-        self.0.client.channel(service.try_into()?)
+    pub fn channel(&self, service: impl AsRef<str>) -> Result<braid_rpc::Channel> {
+        self.0.client.channel(service)
     }
 
     /// The client behind [`send`](Self::send) and [`channel`](Self::channel).
