@@ -1,5 +1,4 @@
 //! The table: what takes part, what is reachable by name, what stays over changes.
-#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use braid_balancer::{Balancer, Candidates, Picker, Policy, SmoothWeighted};
 use braid_core::{Node, NodeId, NodeRef, NodeState, ServiceName, Uid, Update};

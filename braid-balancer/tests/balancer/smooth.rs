@@ -1,5 +1,4 @@
 //! Smooth weighted round-robin: nginx's sequence, and fair over changes of the table.
-#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use braid_balancer::{Balancer, SmoothWeighted};
 use braid_core::{Node, NodeId, NodeRef, ServiceName, Uid, Update};

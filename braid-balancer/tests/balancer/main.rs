@@ -1,0 +1,5 @@
+//! The balancer from outside: its policy's sequence, and its table.
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod smooth;
+mod table;
