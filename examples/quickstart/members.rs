@@ -5,10 +5,13 @@ use braid::{
     local::{ElectorConfig, Hub},
     rpc::{RawRequest, Server},
 };
-use braid_examples::fleet::{
-    Event, EventsRequest, LoginReply, LoginRequest, SendReply, SendRequest,
-    login_server::{Login, LoginServer},
-    mail_server::{Mail, MailServer},
+use braid_examples::{
+    FILE_DESCRIPTOR_SET,
+    fleet::{
+        Event, EventsRequest, LoginReply, LoginRequest, SendReply, SendRequest,
+        login_server::{Login, LoginServer},
+        mail_server::{Mail, MailServer},
+    },
 };
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -33,6 +36,7 @@ pub(crate) async fn login(hub: &Hub, id: &str, weight: u32) -> Result<Braid> {
     let director = DefaultDirector::local_in(hub)
         .server_with(|node| {
             Server::listen("127.0.0.1:0")
+                .describe(FILE_DESCRIPTOR_SET)
                 .register({
                     let service = LoginNode(node.clone());
                     move |routes| {
@@ -56,9 +60,11 @@ pub(crate) async fn mail(hub: &Hub, id: &str) -> Result<Braid> {
                 node,
                 letters: AtomicU64::new(0),
             };
-            Server::listen("127.0.0.1:0").register(move |routes| {
-                routes.add_service(MailServer::new(service));
-            })
+            Server::listen("127.0.0.1:0")
+                .describe(FILE_DESCRIPTOR_SET)
+                .register(move |routes| {
+                    routes.add_service(MailServer::new(service));
+                })
         })
         .elector(ELECTION);
     Braid::start("mail", id, director).await

@@ -5,3 +5,6 @@
 #[rustfmt::skip]
 #[path = "generated/fleet.rs"]
 pub mod fleet;
+
+/// The fleet's encoded `FileDescriptorSet`: what a server tells those who ask by reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/fleet.fds.bin");

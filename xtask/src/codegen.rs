@@ -43,7 +43,7 @@ pub(crate) const UNITS: &[Unit] = &[
         proto_dir: "examples/proto",
         protos: &["fleet.proto"],
         out_dir: "examples/src/generated",
-        descriptor_set: None,
+        descriptor_set: Some("fleet.fds.bin"),
     },
 ];
 
