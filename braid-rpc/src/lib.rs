@@ -2,8 +2,8 @@
 //!
 //! A [`Client`] learns from discovery which nodes a service has, balances calls over them, and keeps users on their node. The same
 //! way is open to calls by name ([`Client::send`]) and to any generated tonic client ([`Client::channel`]), streams included. A
-//! [`Server`] serves tonic services and raw handlers by short method names. The wire is plain gRPC: other stacks call a braid server,
-//! and braid calls theirs.
+//! [`Server`] serves tonic services and raw handlers by short method names. The wire is plain gRPC: plain tonic
+//! clients and grpcurl call a braid server.
 //!
 //! ```
 //! use braid_core::{Component, Discover, ErrorKind, Node, NodeId, NodeRef, ServiceName, ShutdownTrigger};

@@ -1,6 +1,6 @@
 //! Deadlines: told to the other side, enforced on both.
 
-use crate::support::{Dropped, Fleet, names, node_at, raw, service, soon, until, who};
+use crate::support::{Dropped, Fleet, Running, names, node_at, raw, service, soon, until, who};
 use braid_core::{
     Announcement, BoxFuture, BoxStream, CallOptions, Component, Discover, ErrorKind, Node, Result,
     ServiceName, Shutdown, Update, discover::announce_unsupported,
@@ -36,6 +36,27 @@ fn hanging() -> (
     (build, dropped)
 }
 
+const ROUTING: &str = "/proto.listen/routing";
+
+/// Calls a raw handler with a `grpc-timeout`, by a client that doesn't watch the clock itself.
+async fn routed(node: &Running, handler: &str, timeout: &str) -> raw::Answer {
+    let headers = [
+        ("content-type", "application/grpc"),
+        ("grpc-timeout", timeout),
+    ];
+    let message = prost::Message::encode_to_vec(&braid_rpc::proto::RouteReq {
+        service: handler.to_owned(),
+        ..Default::default()
+    });
+    soon(raw::post_message(
+        node.node.address,
+        ROUTING,
+        &headers,
+        &message,
+    ))
+    .await
+}
+
 #[tokio::test]
 async fn a_call_that_takes_too_long_times_out_and_its_handler_ends() {
     let fleet = Fleet::default();
@@ -60,25 +81,9 @@ async fn the_server_ends_a_call_by_itself_when_its_deadline_passes() {
     let fleet = Fleet::default();
     let (build, mut dropped) = hanging();
     let node = fleet.start_with("login", "login-1", build).await;
-    // `RouteReq { service: "hang" }`, by a client that doesn't watch the clock.
-    let headers = [
-        ("content-type", "application/grpc"),
-        ("grpc-timeout", "50m"),
-    ];
-    let message = prost::Message::encode_to_vec(&braid_rpc::proto::RouteReq {
-        service: "hang".to_owned(),
-        ..Default::default()
-    });
-    let path = "/proto.listen/routing";
-    let answer = soon(raw::post_message(
-        node.node.address,
-        path,
-        &headers,
-        &message,
-    ))
-    .await;
+    let answer = routed(&node, "hang", "50m").await;
     assert_eq!(answer.grpc_status(), "4", "DEADLINE_EXCEEDED");
-    assert!(answer.grpc_message().contains(path));
+    assert!(answer.grpc_message().contains(ROUTING));
     soon(dropped.wait_for(|dropped| *dropped)).await.unwrap();
 }
 
@@ -86,19 +91,7 @@ async fn the_server_ends_a_call_by_itself_when_its_deadline_passes() {
 async fn a_deadline_that_has_passed_starts_no_handler() {
     let fleet = Fleet::default();
     let node = fleet.start("login", "login-1").await;
-    let headers = [("content-type", "application/grpc"), ("grpc-timeout", "0n")];
-    let message = prost::Message::encode_to_vec(&braid_rpc::proto::RouteReq {
-        service: "who".to_owned(),
-        ..Default::default()
-    });
-    let path = "/proto.listen/routing";
-    let answer = soon(raw::post_message(
-        node.node.address,
-        path,
-        &headers,
-        &message,
-    ))
-    .await;
+    let answer = routed(&node, "who", "0n").await;
     assert_eq!(answer.grpc_status(), "4");
     assert_eq!(node.calls(), 0);
 }

@@ -15,7 +15,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, runtime::Handle, sync::watch};
+use tokio::{net::TcpStream, runtime::Handle, sync::watch, task::JoinHandle};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 /// A handler `gated` that answers once the gate is open, and tells how many are in it.
@@ -293,11 +293,15 @@ async fn a_rolling_restart_under_load_fails_no_call() {
     }
 }
 
-#[tokio::test]
-async fn a_draining_client_finishes_its_calls_and_begins_none() {
-    let (fleet, gate) = (Fleet::default(), Gate::new());
-    let _node = fleet.start_with("login", "login-1", gate.build()).await;
-    let client = fleet.client();
+/// Runs the client, and begins a call that the gate holds up.
+async fn running_with_a_call(
+    client: &Client,
+    gate: &Gate,
+) -> (
+    ShutdownTrigger,
+    JoinHandle<Result<()>>,
+    JoinHandle<Result<Bytes>>,
+) {
     let trigger = ShutdownTrigger::new();
     let run = tokio::spawn({
         let (client, shutdown) = (client.clone(), trigger.shutdown());
@@ -308,6 +312,15 @@ async fn a_draining_client_finishes_its_calls_and_begins_none() {
         async move { client.send_bytes("login", "gated", (), "").await }
     });
     gate.entered(1).await;
+    (trigger, run, call)
+}
+
+#[tokio::test]
+async fn a_draining_client_finishes_its_calls_and_begins_none() {
+    let (fleet, gate) = (Fleet::default(), Gate::new());
+    let _node = fleet.start_with("login", "login-1", gate.build()).await;
+    let client = fleet.client();
+    let (trigger, run, call) = running_with_a_call(&client, &gate).await;
     trigger.drain();
     let error = soon(async {
         loop {
@@ -331,16 +344,7 @@ async fn a_forced_client_ends_its_calls_and_leaves_no_task() {
     let (fleet, gate) = (Fleet::default(), Gate::new());
     let node = fleet.start_with("login", "login-1", gate.build()).await;
     let client = fleet.client();
-    let trigger = ShutdownTrigger::new();
-    let run = tokio::spawn({
-        let (client, shutdown) = (client.clone(), trigger.shutdown());
-        async move { client.run(shutdown).await }
-    });
-    let call = tokio::spawn({
-        let client = client.clone();
-        async move { client.send_bytes("login", "gated", (), "").await }
-    });
-    gate.entered(1).await;
+    let (trigger, run, call) = running_with_a_call(&client, &gate).await;
     trigger.force();
     soon(run).await.unwrap().unwrap();
     let error = soon(call).await.unwrap().unwrap_err();

@@ -2,10 +2,11 @@
 
 use super::{SOON, gate, login};
 use braid::{
-    SubscribeOptions,
+    Braid, DefaultDirector, PubSub, SubscribeOptions, Token,
     local::Hub,
-    reserved::{Body, Role, ServiceEvent, ServiceUpdate, StateChange},
+    reserved::{Body, Role, ServiceEvent, ServiceUpdate, StateChange, Unlink},
 };
+use std::sync::Arc;
 
 #[tokio::test]
 async fn the_process_topics_tell_of_nodes_and_masters() {
@@ -59,4 +60,65 @@ async fn a_name_that_is_no_topic_is_told_at_the_first_use() {
     let error = gate.topic("").publish("hello").await.unwrap_err();
     assert_eq!(error.to_string(), "core: topic: empty");
     gate.close().await.unwrap();
+}
+
+/// Discovery is this process's, the pub-sub is somebody else's: each topic is served where it belongs.
+#[tokio::test]
+async fn process_topics_stay_in_the_process_when_the_pubsub_is_another() {
+    let (hub, elsewhere) = (Hub::new(), Hub::new());
+    let far: Arc<dyn PubSub> = Arc::new(elsewhere.pubsub());
+    let director =
+        DefaultDirector::local_in(&hub).pubsub(Arc::new(elsewhere.pubsub()) as Arc<dyn PubSub>);
+    let node = Braid::start("gate", "gate-1", director).await.unwrap();
+    let mut updates = node
+        .topic(ServiceUpdate::TOPIC)
+        .subscribe("test")
+        .await
+        .unwrap();
+    let login = login(&hub, "login-1").await.unwrap();
+    let delivery = tokio::time::timeout(SOON, updates.next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        ServiceUpdate::decode(delivery.body()).unwrap().id.as_str(),
+        "login-1"
+    );
+    delivery.ack().await.unwrap();
+
+    // A cluster topic goes over the pub-sub that was named, and so do the unlinks that the node's own links follow.
+    let mut unlinks = far
+        .subscribe(
+            &Unlink::topic(),
+            &"test".try_into().unwrap(),
+            SubscribeOptions::shared(),
+        )
+        .await
+        .unwrap();
+    let token = Token::new("user-7").unwrap();
+    node.send_bytes("login", "who", &token, "").await.unwrap();
+    let links = node.links().unwrap();
+    assert!(links.cached_target(&token, login.service()).is_some());
+    node.leave(token.clone()).await.unwrap();
+    let delivery = tokio::time::timeout(SOON, unlinks.next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        Unlink::decode(delivery.body()).unwrap(),
+        Unlink(token.clone())
+    );
+    delivery.ack().await.unwrap();
+    let gone = async {
+        while links.cached_target(&token, login.service()).is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, gone)
+        .await
+        .expect("the link is still there");
+    node.close().await.unwrap();
+    login.close().await.unwrap();
 }
