@@ -58,6 +58,9 @@ pub use self::{
     endpoint::{Endpoint, Health},
     entry::{Entry, Picked},
     load::Latency,
-    policy::{Candidates, Picker, Policy, SmoothWeighted, Weighted},
+    policy::{
+        Candidates, LeastRequest, PeakEwma, Picker, Policy, PolicyKind, Rendezvous, SmoothWeighted,
+        Weighted, WeightedRandom,
+    },
     table::Table,
 };
