@@ -55,11 +55,18 @@
 //!
 //! # Where a call goes
 //! To the one node that it names; else, when it has a token and the client has a link cache, to the node that the token is linked to
-//! (a first call links it to the node that is picked); else to the node that the balancer picks. A node that can't be reached is passed
-//! over for another, unless the call is bound to it. What was surely not looked at by a node is sent again, by name at most three
-//! times; what may have been handled never is.
+//! (a first call links it to the node that is picked); else to the node that the service's policy picks
+//! ([`ClientConfig::policy`], [`ClientBuilder::policy`], and at run time [`Client::set_policy`]). What was surely not looked at by a node is
+//! sent again, by name at most three times; what may have been handled never is.
 //!
 //! A failed call never ends a link. A link to a node that isn't there leaves the call `Unavailable` until the link cache ends it.
+//!
+//! # Connections
+//! From the first call to a service on, the client connects to the nodes that its calls are balanced over, and picks among those that are
+//! connected. With more calls in flight ([`ClientConfig::calls_per_connection`]) a node gets more connections, up to
+//! [`ClientConfig::max_connections`]. A node that can't be reached, or whose connection breaks, is left out at once and tried again by
+//! itself, less and less often ([`ClientConfig::backoff`]), as long as discovery tells of it. Calls that are bound to it, and calls when no
+//! node is left, fail at once; the error names the node, its address and what is wrong.
 //!
 //! # What travels beside the message
 //!
@@ -94,10 +101,9 @@
 //! slash, no space, and nothing that doesn't print.
 //!
 //! # Not there yet
-//! TLS, retries of idempotent calls, outlier ejection, more than one connection to a node, and limits of concurrency.
+//! TLS, retries of idempotent calls, outlier ejection, and limits of concurrency.
 
 mod client;
-mod codec;
 mod layer;
 mod limit;
 mod metadata;
@@ -119,7 +125,7 @@ pub mod proto {
 }
 
 pub use self::{
-    client::{Channel, Client, ClientBuilder, ClientConfig, NodeView, Target},
+    client::{Backoff, Channel, Client, ClientBuilder, ClientConfig, NodeView, Target},
     layer::BoxService,
     metadata::{Caller, Deadline},
     routing::RawRequest,

@@ -1,8 +1,9 @@
 //! Braid's errors as gRPC statuses, and back.
 
 use braid_core::{Error, ErrorKind};
+use http::HeaderMap;
 use std::{error::Error as StdError, sync::Arc};
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataMap};
 
 /// The status that tells a gRPC peer of an error. The error becomes the status's source.
 ///
@@ -59,6 +60,20 @@ pub(crate) fn kind_of(code: Code) -> ErrorKind {
         | Code::Unauthenticated => ErrorKind::Rejected,
         Code::Internal | Code::DataLoss => ErrorKind::Internal,
         Code::Ok | Code::Cancelled | Code::Unknown => ErrorKind::Indeterminate,
+    }
+}
+
+/// Takes details out of a peer's headers that aren't the base64 that they should be: tonic 0.14 panics where it reads them.
+pub(crate) fn drop_malformed_details(headers: &mut HeaderMap) {
+    let Some(details) = headers.get(Status::GRPC_STATUS_DETAILS) else {
+        return;
+    };
+    let mut only = HeaderMap::new();
+    only.insert(Status::GRPC_STATUS_DETAILS, details.clone());
+    let only = MetadataMap::from_headers(only);
+    let details = only.get_bin(Status::GRPC_STATUS_DETAILS.as_str());
+    if details.is_none_or(|details| details.to_bytes().is_err()) {
+        headers.remove(Status::GRPC_STATUS_DETAILS);
     }
 }
 

@@ -3,7 +3,7 @@
 use braid_core::{Error, ErrorKind};
 use futures_util::FutureExt;
 use std::{any::Any, fmt, future::Future, panic::AssertUnwindSafe, sync::Arc};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::AbortHandle};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -32,12 +32,12 @@ impl Tasks {
     }
 
     /// Starts a task on the current runtime.
-    pub(crate) fn spawn<F>(&self, future: F)
+    pub(crate) fn spawn<F>(&self, future: F) -> AbortHandle
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let (cancel, panicked) = (self.cancel.clone(), Arc::clone(&self.panicked));
-        self.tracker.spawn(async move {
+        let task = self.tracker.spawn(async move {
             let result = tokio::select! {
                 biased;
                 result = AssertUnwindSafe(future).catch_unwind() => result,
@@ -52,6 +52,7 @@ impl Tasks {
                 });
             }
         });
+        task.abort_handle()
     }
 
     /// Counts as a task until it is dropped.

@@ -2,21 +2,21 @@
 
 use super::{
     Inner,
-    connection::{Connection, SendError},
+    http2::{Exchange, Incoming, Outgoing, SendError},
+    pool::Pool,
     route::{Route, Router},
     target::Target,
 };
 use crate::{
     limit::MessageCap,
     metadata::{self, Deadline},
-    status::status_of,
+    status::{drop_malformed_details, status_of},
 };
 use braid_balancer::Picked;
 use braid_core::{Error, ErrorKind, Node};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Uri, header::USER_AGENT, uri::Scheme};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header::USER_AGENT, uri::Scheme};
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 use std::{
     fmt,
     future::Future,
@@ -35,9 +35,9 @@ const MAX_ATTEMPTS: usize = 4;
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("braid-rpc/", env!("CARGO_PKG_VERSION")));
 
-/// The source of the error of a call that the node said it hasn't looked at.
+/// The source of the error of a call that the node surely hasn't looked at.
 #[derive(Debug)]
-pub(super) struct Refused(hyper::Error);
+pub(super) struct Refused(h2::Error);
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,104 +52,163 @@ impl std::error::Error for Refused {
 }
 
 /// What a call counts as, until its response has ended.
-struct Held {
-    _picked: Picked<Connection>,
+pub(super) struct Held {
+    picked: Picked<Pool>,
     _call: TaskTrackerToken,
+}
+
+impl Held {
+    pub(super) fn node(&self) -> &Node {
+        self.picked.node()
+    }
+}
+
+/// How long a call may take.
+pub(super) struct Times {
+    /// When it is over; `None` for a stream that nobody limits.
+    pub(super) deadline: Option<Deadline>,
+    /// By when it has to be on its way.
+    routed_by: Instant,
+    /// What the errors say.
+    pub(super) timeout: Duration,
+}
+
+/// As good as never.
+const AGE: Duration = Duration::from_secs(1 << 30);
+
+impl Times {
+    /// Of what the request asks for, what its target says, and what is configured.
+    pub(super) fn of(inner: &Inner, target: &Target, headers: &HeaderMap) -> Result<Self, Status> {
+        let now = Instant::now();
+        let asked = match headers.get(metadata::TIMEOUT).map(metadata::decode_timeout) {
+            Some(None) => {
+                let text = "the header `grpc-timeout` is malformed";
+                return Err(Status::invalid_argument(text));
+            }
+            Some(asked) => asked,
+            None => None,
+        };
+        let named = target.named.as_ref();
+        let timeouts = [asked, target.timeout].into_iter().flatten();
+        let timeouts = timeouts.filter_map(|timeout| now.checked_add(timeout));
+        let deadline = timeouts.chain(named.and_then(|named| named.deadline)).min();
+        let routed_by = deadline.or_else(|| now.checked_add(inner.config.timeout));
+        let routed_by = routed_by.unwrap_or(now + AGE);
+        Ok(Self {
+            deadline: deadline.map(Deadline),
+            routed_by,
+            timeout: named.map_or(routed_by - now, |named| named.timeout),
+        })
+    }
 }
 
 /// The innermost service of every channel.
 pub(super) async fn call(
     inner: Arc<Inner>,
     target: Arc<Target>,
-    mut request: Request<Body>,
+    request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
-    let token = inner.calls.token();
-    if inner.calls.is_closed() {
-        return Err(status_of(closed(&target)));
-    }
-    target
-        .view
-        .follow(&inner.discover, &inner.config, &inner.tasks);
-
-    let now = Instant::now();
-    let headers = request.headers_mut();
-    let asked = headers.get(metadata::TIMEOUT).map(metadata::decode_timeout);
-    let asked = match asked {
-        Some(None) => {
-            return Err(Status::invalid_argument(
-                "the header `grpc-timeout` is malformed",
-            ));
-        }
-        Some(asked) => asked,
-        None => None,
-    };
-    let timeouts = [asked, target.timeout].into_iter().flatten();
-    let timeouts = timeouts.filter_map(|timeout| now.checked_add(timeout));
-    let named = target.named.as_ref();
-    let fixed = named.and_then(|named| named.deadline);
-    let deadline = timeouts.chain(fixed).min().map(Deadline);
-    let routed_by = deadline.map_or(now + inner.config.timeout, |deadline| deadline.0);
+    let times = Times::of(&inner, &target, request.headers())?;
     let about = About {
-        target: Arc::clone(&target),
+        timeout: times.timeout,
         method: request.uri().clone(),
-        timeout: named.map_or(routed_by - now, |named| named.timeout),
+        target,
     };
+    let deadline = times.deadline;
+    let sent = dispatch(&inner, &about, &times, request.map(Outgoing::Streamed));
+    let sent = match deadline {
+        Some(deadline) => timeout_at(deadline.0, sent).await,
+        None => Ok(sent.await),
+    };
+    let (mut response, held) = sent.map_err(|_| about.too_late())??;
+    drop_malformed_details(response.headers_mut());
+    Ok(response.map(|incoming| {
+        Body::new(Reply {
+            ended: incoming.is_end_stream(),
+            incoming,
+            cap: MessageCap::new(inner.config.max_response),
+            deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline.0))),
+            about,
+            held: Some(held),
+        })
+    }))
+}
 
-    headers_of(&inner, &target, &mut request);
+/// Sends a request to the node that its target leads to, and waits for the response to begin. Enforces the time on the way to the node
+/// only; the deadline is the caller's business.
+pub(super) async fn dispatch(
+    inner: &Inner,
+    about: &About,
+    times: &Times,
+    mut request: Request<Outgoing>,
+) -> Result<(Response<Incoming>, Held), Status> {
+    let target = &*about.target;
+    let call = inner.calls.token();
+    if inner.calls.is_closed() {
+        return Err(status_of(closed(target)));
+    }
+    let view = &target.view;
+    view.follow(&inner.discover, &inner.config, &inner.tasks);
+    let router = Router {
+        view,
+        links: inner.links.as_ref(),
+        node_wait: inner.config.node_wait,
+    };
+    add_headers(inner, target, request.headers_mut());
     for _ in 0..MAX_ATTEMPTS {
-        let router = Router {
-            view: &target.view,
-            links: inner.links.as_ref(),
-            node_wait: inner.config.node_wait,
+        let route = match router.at_once(target) {
+            Some(route) => route,
+            None => tokio::select! {
+                biased;
+                route = timeout_at(times.routed_by, router.route(target)) => {
+                    route.map_err(|_| about.too_late())?.map_err(status_of)?
+                }
+                () = inner.tasks.cancelled() => return Err(status_of(closed(target))),
+            },
         };
-        let route = tokio::select! {
-            biased;
-            route = timeout_at(routed_by, router.route(&target)) => route,
-            () = inner.tasks.cancelled() => return Err(status_of(closed(&target))),
-        };
-        let Route { picked, sender } = route.map_err(|_| about.status())?.map_err(status_of)?;
+        let Route { picked, connection } = route;
         if !picked.is_present() {
             // It left while the connection was made.
             continue;
         }
-        address(&mut request, &sender.authority);
-        if let Some(deadline) = deadline {
+        address(&mut request, picked.owned().authority());
+        if let Some(deadline) = times.deadline {
             let value = metadata::encode_timeout(deadline.remaining());
             request.headers_mut().insert(metadata::TIMEOUT, value);
         }
-        let sent = sender.send(request);
-        let sent = match deadline {
-            Some(deadline) => timeout_at(deadline.0, sent)
-                .await
-                .map_err(|_| about.status())?,
-            None => sent.await,
+        let sent = Instant::now();
+        let result = match Exchange::start(&connection, request, &inner.tasks) {
+            Ok(exchange) => exchange.await,
+            Err(error) => Err(error),
         };
-        match sent {
+        let error = match result {
             Ok(response) => {
+                picked.observe(sent.elapsed());
                 let held = Held {
-                    _picked: picked,
-                    _call: token,
+                    picked,
+                    _call: call,
                 };
-                return Ok(response.map(|incoming| {
-                    Body::new(Reply {
-                        ended: incoming.is_end_stream(),
-                        incoming,
-                        cap: MessageCap::new(inner.config.max_response),
-                        deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline.0))),
-                        about,
-                        held: Some(held),
-                    })
-                }));
+                return Ok((response, held));
             }
-            Err(SendError::Unsent(unsent)) => request = *unsent,
-            Err(SendError::Refused(error)) => {
-                let text = at(picked.node(), "refused the call unread");
+            Err(error) => error,
+        };
+        let node = picked.node();
+        match error {
+            SendError::Unsent(unsent) => {
+                picked.owned().give_up(&connection);
+                request = *unsent;
+            }
+            SendError::Refused(error) => {
                 let error = about
-                    .error(ErrorKind::Unavailable, &text)
+                    .error(ErrorKind::Unavailable, &at(node, "refused the call unread"))
                     .with_source(Refused(error));
                 return Err(status_of(error));
             }
-            Err(SendError::Lost(error)) => return Err(about.lost(picked.node(), error)),
+            SendError::Lost(error) => {
+                picked.observe(sent.elapsed());
+                return Err(about.lost(node, error));
+            }
+            SendError::Body(status) => return Err(status),
         }
     }
     let text = "connections close before the call is on its way";
@@ -165,8 +224,7 @@ fn at(node: &Node, fault: &str) -> String {
     format!("node `{}` at {} {fault}", node.node.id, node.address)
 }
 
-fn headers_of(inner: &Inner, target: &Target, request: &mut Request<Body>) {
-    let headers = request.headers_mut();
+fn add_headers(inner: &Inner, target: &Target, headers: &mut HeaderMap) {
     for (key, value) in &inner.caller {
         headers.insert(key, value.clone());
     }
@@ -176,7 +234,7 @@ fn headers_of(inner: &Inner, target: &Target, request: &mut Request<Body>) {
     }
 }
 
-fn address(request: &mut Request<Body>, authority: &http::uri::Authority) {
+fn address(request: &mut Request<Outgoing>, authority: &http::uri::Authority) {
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(authority.clone());
@@ -184,10 +242,10 @@ fn address(request: &mut Request<Body>, authority: &http::uri::Authority) {
 }
 
 /// What a call's errors tell of it.
-struct About {
-    target: Arc<Target>,
-    method: Uri,
-    timeout: Duration,
+pub(super) struct About {
+    pub(super) target: Arc<Target>,
+    pub(super) method: Uri,
+    pub(super) timeout: Duration,
 }
 
 impl About {
@@ -197,7 +255,8 @@ impl About {
         self.target.error(kind, method, fault)
     }
 
-    fn status(&self) -> Status {
+    /// The deadline has passed.
+    pub(super) fn too_late(&self) -> Status {
         let mut text = format!("no reply within {:?}", self.timeout);
         if let Some(trouble) = self.target.view.trouble() {
             text = format!("{text}; {trouble}");
@@ -205,7 +264,8 @@ impl About {
         status_of(self.error(ErrorKind::Timeout, &text))
     }
 
-    fn lost(&self, node: &Node, error: hyper::Error) -> Status {
+    /// The response broke off.
+    pub(super) fn lost(&self, node: &Node, error: h2::Error) -> Status {
         let text = at(node, "was lost while the call was under way");
         let error = self
             .error(ErrorKind::Indeterminate, &text)
@@ -214,7 +274,7 @@ impl About {
     }
 }
 
-/// A response's body.
+/// The body of a typed client's response.
 struct Reply {
     incoming: Incoming,
     ended: bool,
@@ -232,18 +292,21 @@ impl Reply {
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(Some(Err(self.about.status())));
+            return Poll::Ready(Some(Err(self.about.too_late())));
         }
         let frame = task::ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         Poll::Ready(frame.map(|frame| match frame {
-            Ok(frame) => {
+            Ok(mut frame) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    drop_malformed_details(trailers);
+                }
                 if let Some(data) = frame.data_ref() {
                     self.cap.check(data)?;
                 }
                 Ok(frame)
             }
             Err(error) => Err(match &self.held {
-                Some(held) => self.about.lost(held._picked.node(), error),
+                Some(held) => self.about.lost(held.node(), error),
                 None => Status::from_error(error.into()),
             }),
         }))

@@ -1,19 +1,22 @@
 //! The gRPC client.
 
+mod backoff;
 mod call;
 mod channel;
 mod config;
-mod connection;
-mod greeting;
+mod http2;
+mod pool;
 mod route;
 mod send;
 mod target;
 mod view;
+mod wire;
 
-pub use self::{channel::Channel, config::ClientConfig, target::Target};
+pub use self::{backoff::Backoff, channel::Channel, config::ClientConfig, target::Target};
 
 use self::{
     channel::{Stack, Wire},
+    send::{Message, encode},
     view::View,
 };
 use crate::{
@@ -22,11 +25,12 @@ use crate::{
     tasks::{CancelOnDrop, Tasks},
 };
 use arc_swap::ArcSwap;
+use braid_balancer::{Policy, PolicyKind};
 use braid_core::{
     BoxFuture, Call, CallOptions, Component, Discover, Error, ErrorKind, IntoCallOptions,
-    LinkCache, Node, Result, ServiceName, Shutdown,
+    LinkCache, Node, NodeId, Result, ServiceName, Shutdown,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response};
 use std::{
     collections::HashMap,
@@ -44,6 +48,7 @@ pub struct ClientBuilder {
     discover: Arc<dyn Discover>,
     links: Option<Arc<dyn LinkCache>>,
     caller: Option<Caller>,
+    policies: HashMap<String, PolicyKind>,
     layers: Vec<Apply>,
 }
 
@@ -66,6 +71,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Balances the calls to one service by another policy than the configured one. It can be changed at run time, by
+    /// [`Client::set_policy`].
+    pub fn policy(mut self, service: impl Into<String>, policy: PolicyKind) -> Self {
+        self.policies.insert(service.into(), policy);
+        self
+    }
+
     /// Appends a tower layer around all calls, by name and of typed clients. The first is the outermost. The request's extensions tell
     /// where it goes: an `Arc<`[`Target`]`>`, which has to stay there.
     pub fn layer<L, B>(mut self, layer: L) -> Self
@@ -84,14 +96,19 @@ impl ClientBuilder {
     /// The client. Nothing is contacted yet: a service is followed from the first call to it.
     ///
     /// # Errors
-    /// `Config`: a timeout or a limit is zero.
+    /// `Config`: a setting can't be, or a service that was given a policy has no legal name.
     pub fn build(self) -> Result<Client> {
         self.config.validate()?;
+        let policies = self.policies.into_iter();
+        let policies = policies
+            .map(|(service, policy)| Ok((ServiceName::new(service)?, policy)))
+            .collect::<Result<_>>()?;
         let inner = Arc::new(Inner {
             config: Arc::new(self.config),
             discover: self.discover,
             links: self.links,
             caller: self.caller.map(|c| c.headers()).unwrap_or_default(),
+            policies,
             views: ArcSwap::default(),
             adding: Mutex::new(()),
             tasks: Tasks::new(),
@@ -110,10 +127,9 @@ impl ClientBuilder {
 /// Calls services by name, and gives out channels for typed clients. Cheap to clone; all clones are one client.
 ///
 /// # Behavior
-/// The client follows each service that was called once, and keeps one connection to each node that it called. A call goes to the
-/// node that it names; else, with a token, to the node that the token is linked to, which is picked and claimed at the first call; else to
-/// the one that the balancer picks. A node that can't be reached is passed over for another, unless the call is bound to it. What may have
-/// been handled is never sent again.
+/// The client follows each service that was called once, and keeps connections to the nodes that its calls are balanced over. A call goes
+/// to the node that it names; else, with a token, to the node that the token is linked to, which is picked and claimed at the first call;
+/// else to the one that the service's policy picks among those that are connected. What may have been handled is never sent again.
 ///
 /// [`run`](Component::run) ends by draining: calls that begin then fail with `Closed`, those under way are waited for. A client that is
 /// never run works too; its tasks end with its last clone.
@@ -129,6 +145,8 @@ pub(crate) struct Inner {
     links: Option<Arc<dyn LinkCache>>,
     // The headers that tell who calls.
     caller: HeaderMap,
+    // Of the services that don't begin with the configured one.
+    policies: HashMap<ServiceName, PolicyKind>,
     views: ArcSwap<HashMap<ServiceName, Arc<View>>>,
     // Held while a view is added. Looking one up takes no lock.
     adding: Mutex<()>,
@@ -146,6 +164,12 @@ pub struct NodeView {
     pub node: Arc<Node>,
     /// This client's calls to it that are under way.
     pub in_flight: usize,
+    /// This client's open connections to it.
+    pub connections: usize,
+    /// [`Client::drain`] has taken it out of balancing.
+    pub drained: bool,
+    /// Why it can't be reached at present, if it can't.
+    pub trouble: Option<Arc<str>>,
 }
 
 impl Client {
@@ -156,6 +180,7 @@ impl Client {
             discover,
             links: None,
             caller: None,
+            policies: HashMap::new(),
             layers: Vec::new(),
         }
     }
@@ -183,8 +208,9 @@ impl Client {
     {
         let (service, method) = (service.as_ref(), method.as_ref());
         let options = options.into_call_options()?;
-        let body = Bytes::from(request.encode_to_vec());
-        let reply = self.send_encoded(service, method, options, body).await?;
+        let write = |buffer: &mut BytesMut| encode(request, buffer);
+        let message = Message::new(request.encoded_len(), &write);
+        let reply = self.send_message(service, method, options, message).await?;
         Res::decode(reply).map_err(|error| {
             let text =
                 format!("service `{service}`, method `{method}`: the reply can't be decoded");
@@ -207,8 +233,20 @@ impl Client {
         body: impl Into<Bytes>,
     ) -> Result<Bytes> {
         let options = options.into_call_options()?;
-        self.send_encoded(service.as_ref(), method.as_ref(), options, body.into())
+        self.send_body(service.as_ref(), method.as_ref(), options, body.into())
             .await
+    }
+
+    async fn send_body(
+        &self,
+        service: &str,
+        method: &str,
+        options: CallOptions,
+        body: Bytes,
+    ) -> Result<Bytes> {
+        let write = |buffer: &mut BytesMut| buffer.extend_from_slice(&body);
+        let message = Message::new(body.len(), &write);
+        self.send_message(service, method, options, message).await
     }
 
     /// The channel to a service, for typed clients.
@@ -230,8 +268,38 @@ impl Client {
         let nodes = table.entries().iter().map(|entry| NodeView {
             node: Arc::clone(entry.node()),
             in_flight: entry.in_flight(),
+            connections: entry.owned().connections(),
+            drained: entry.is_drained(),
+            trouble: entry.owned().trouble(),
         });
         nodes.collect()
+    }
+
+    /// Balances the calls to a service by this policy from now on. Calls under way, links and connections stay.
+    ///
+    /// # Errors
+    /// `Config`: the name isn't legal.
+    pub fn set_policy(&self, service: impl AsRef<str>, policy: impl Policy) -> Result<()> {
+        self.view(service.as_ref())?.balancer.set_policy(policy);
+        Ok(())
+    }
+
+    /// Sends a node of a service no balanced calls any more, whatever discovery says of it, until [`undrain`](Self::undrain). Linked users
+    /// stay on it, and calls that name it reach it. It holds for this client alone, also for a node that isn't there yet. True when it
+    /// changes something.
+    ///
+    /// # Errors
+    /// `Config`: the service's name isn't legal.
+    pub fn drain(&self, service: impl AsRef<str>, node: &NodeId) -> Result<bool> {
+        Ok(self.view(service.as_ref())?.balancer.drain(node))
+    }
+
+    /// Lets a node take part again. True when it was drained.
+    ///
+    /// # Errors
+    /// `Config`: the service's name isn't legal.
+    pub fn undrain(&self, service: impl AsRef<str>, node: &NodeId) -> Result<bool> {
+        Ok(self.view(service.as_ref())?.balancer.undrain(node))
     }
 
     fn channel_to(&self, target: Target) -> Channel {
@@ -248,7 +316,8 @@ impl Client {
         if let Some(view) = inner.views.load().get(service) {
             return Ok(Arc::clone(view));
         }
-        let view = Arc::new(View::new(name.clone()));
+        let policy = inner.policies.get(service).unwrap_or(&inner.config.policy);
+        let view = Arc::new(View::new(name.clone(), policy.build(), &inner.config));
         let mut views = HashMap::clone(&inner.views.load());
         views.insert(name, Arc::clone(&view));
         inner.views.store(Arc::new(views));
@@ -264,7 +333,7 @@ impl Call for Client {
         options: CallOptions,
         body: Bytes,
     ) -> BoxFuture<'a, Result<Bytes>> {
-        Box::pin(self.send_encoded(service.as_str(), method, options, body))
+        Box::pin(self.send_body(service.as_str(), method, options, body))
     }
 }
 

@@ -1,11 +1,7 @@
 //! From a call to the node that gets it: by name, by link, by policy.
 
-use super::{
-    connection::{Connection, Sender},
-    target::Target,
-    view::View,
-};
-use braid_balancer::{Entry, Picked};
+use super::{http2::Connection, pool::Pool, target::Target, view::View};
+use braid_balancer::{Endpoint, Entry, Health, Picked};
 use braid_core::{Claim, Error, ErrorKind, LinkCache, Node, NodeId, NodeRef, Result, Token};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
@@ -13,10 +9,18 @@ use tokio::time::{Instant, timeout_at};
 /// How often a link may turn out to be another before the call gives up.
 const MAX_ROUNDS: usize = 8;
 
-/// A node for a call, and its open connection.
+/// A node for a call, and an open connection to it.
 pub(super) struct Route {
-    pub(super) picked: Picked<Connection>,
-    pub(super) sender: Sender,
+    pub(super) picked: Picked<Pool>,
+    pub(super) connection: Arc<Connection>,
+}
+
+impl Route {
+    /// The way to a node that is connected at this moment.
+    fn to(picked: Picked<Pool>) -> Option<Self> {
+        let connection = picked.owned().open(picked.in_flight())?;
+        Some(Self { picked, connection })
+    }
 }
 
 /// Finds the way of one call.
@@ -27,12 +31,25 @@ pub(super) struct Router<'a> {
 }
 
 impl Router<'_> {
+    /// The way of nearly every call, which needs no waiting: the node is known, and is connected.
+    pub(super) fn at_once(&self, target: &Target) -> Option<Route> {
+        let balancer = &self.view.balancer;
+        Route::to(match (&target.node, &target.token, self.links) {
+            (Some(node), _, _) => balancer.by_id(node)?,
+            (None, Some(token), Some(links)) => {
+                let node = links.cached_target(token, &self.view.name)?;
+                balancer.by_node(&node)?
+            }
+            (None, token, _) => self.pick(token.as_ref())?,
+        })
+    }
+
     pub(super) async fn route(&self, target: &Target) -> Result<Route> {
         self.view.known().await?;
         match (&target.node, &target.token, self.links) {
             (Some(node), _, _) => self.named(node).await,
             (None, Some(token), Some(links)) => self.linked(token, links).await,
-            _ => self.balanced(&[]).await,
+            (None, token, _) => self.balanced(token.as_ref(), &[]).await,
         }
     }
 
@@ -93,44 +110,71 @@ impl Router<'_> {
         Err(self.unavailable("the token's link keeps changing".to_owned()))
     }
 
-    /// The node that the policy picks, or, where that can't be reached, any other that can.
-    async fn balanced(&self, except: &[NodeRef]) -> Result<Route> {
-        let mut tried: Vec<NodeRef> = except.to_vec();
-        let mut first = None;
-        let mut next = self.view.balancer.pick();
-        while let Some(picked) = next {
-            let node = Arc::clone(picked.node());
-            if !tried.contains(&node.node) {
-                match self.connected(picked).await {
-                    Ok(route) => return Ok(route),
-                    Err(error) => first.get_or_insert(error),
-                };
-                tried.push(node.node.clone());
-            }
-            let table = self.view.balancer.table();
-            let mut others = table.ready().iter();
-            let other = others.find(|entry| !tried.contains(&entry.node().node));
-            next = other.map(Entry::take);
+    fn pick(&self, token: Option<&Token>) -> Option<Picked<Pool>> {
+        match token {
+            Some(token) => self.view.balancer.pick_for(token.as_str()),
+            None => self.view.balancer.pick(),
         }
-        Err(first.unwrap_or_else(|| self.nobody()))
     }
 
-    async fn connected(&self, picked: Picked<Connection>) -> Result<Route> {
-        match picked.owned().ready().await {
-            Ok(sender) => Ok(Route { picked, sender }),
-            Err(why) => {
-                let Node { node, address, .. } = &**picked.node();
-                let text = format!("can't reach node `{}` at {address}: {why}", node.id);
-                Err(self.unavailable(text))
+    /// The node that the policy picks. While none is connected, waits for the first one that is, as long as that may come.
+    async fn balanced(&self, token: Option<&Token>, except: &[NodeRef]) -> Result<Route> {
+        let mut changes = self.view.changes();
+        loop {
+            // Marked before the look, so that no change after it is missed.
+            changes.mark_unchanged();
+            let is_free = |node: &Node| !except.contains(&node.node);
+            let picked = self.pick(token).filter(|picked| is_free(picked.node()));
+            if let Some(route) = picked.and_then(Route::to) {
+                return Ok(route);
             }
+            // The picked one is ruled out, or its connection went in this moment.
+            let table = self.view.balancer.table();
+            let mut others = table.ready().iter().filter(|entry| is_free(entry.node()));
+            if let Some(route) = others.find_map(|entry| Route::to(entry.take())) {
+                return Ok(route);
+            }
+            let wanted = table.wanted().iter().filter(|entry| is_free(entry.node()));
+            self.hope(wanted)?;
+            let closed = changes.changed().await;
+            closed.map_err(|_| self.unavailable("the client is closed".to_owned()))?;
         }
+    }
+
+    /// # Errors
+    /// No node takes the call, and none is about to.
+    fn hope<'a>(&self, wanted: impl Iterator<Item = &'a Arc<Entry<Pool>>>) -> Result<()> {
+        let mut why = None;
+        for entry in wanted {
+            if entry.owned().health() != Health::Failed {
+                return Ok(());
+            }
+            why.get_or_insert(entry);
+        }
+        Err(match why {
+            Some(entry) => self.unreachable(entry.node(), entry.owned().trouble()),
+            None => self.nobody(),
+        })
+    }
+
+    async fn connected(&self, picked: Picked<Pool>) -> Result<Route> {
+        match picked.owned().ready(picked.in_flight()).await {
+            Ok(connection) => Ok(Route { picked, connection }),
+            Err(why) => Err(self.unreachable(picked.node(), Some(why))),
+        }
+    }
+
+    fn unreachable(&self, node: &Node, why: Option<Arc<str>>) -> Error {
+        let Node { node, address, .. } = node;
+        let why = why.as_deref().unwrap_or("it is being tried again");
+        self.unavailable(format!(
+            "can't reach node `{}` at {address}: {why}",
+            node.id
+        ))
     }
 
     /// Waits a little for a node that isn't there: discovery may lag behind whoever told of it.
-    async fn appears(
-        &self,
-        find: impl Fn() -> Option<Picked<Connection>>,
-    ) -> Option<Picked<Connection>> {
+    async fn appears(&self, find: impl Fn() -> Option<Picked<Pool>>) -> Option<Picked<Pool>> {
         if let Some(picked) = find() {
             return Some(picked);
         }
@@ -182,7 +226,10 @@ impl Claims<'_> {
     /// Links the token to a node that takes calls and can be reached. Otherwise says whose it is, if that is known.
     async fn claim(&mut self) -> Result<Result<Route, Option<NodeRef>>> {
         // Connected first: nobody is linked to a node that isn't reachable.
-        let route = self.router.balanced(&self.rejected).await?;
+        let route = self
+            .router
+            .balanced(Some(self.token), &self.rejected)
+            .await?;
         let node = route.picked.node();
         match self.links.claim(self.token, node).await {
             Ok(Claim::Won) => Ok(Ok(route)),

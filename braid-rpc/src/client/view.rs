@@ -1,21 +1,32 @@
 //! What a client knows of one service.
 
-use super::{config::ClientConfig, connection::Connection};
+use super::{config::ClientConfig, pool::Pool};
 use crate::tasks::Tasks;
-use braid_balancer::{Balancer, SmoothWeighted};
-use braid_core::{Discover, Error, ErrorKind, Result, ServiceName};
+use braid_balancer::{Balancer, Endpoint, Health, Policy, Table};
+use braid_core::{Discover, Error, ErrorKind, Result, ServiceName, Update};
 use futures_util::StreamExt;
-use std::sync::{Arc, Once};
-use tokio::sync::watch;
+use std::{
+    future::pending,
+    sync::{Arc, Once},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep_until},
+};
 
 /// How many updates are taken at once when discovery is ahead.
 const BATCH: usize = 256;
+
+/// Once the first node of a service can be called, the others have this time to become so too before calls begin: or else the first one
+/// got them all.
+const START: Duration = Duration::from_millis(50);
 
 /// A service's nodes, followed from the first call on.
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) name: ServiceName,
-    pub(super) balancer: Balancer<Connection>,
+    pub(super) balancer: Balancer<Pool>,
     seen: watch::Sender<Seen>,
     follow: Once,
 }
@@ -33,10 +44,10 @@ pub(super) struct Seen {
 }
 
 impl View {
-    pub(super) fn new(name: ServiceName) -> Self {
+    pub(super) fn new(name: ServiceName, policy: impl Policy, config: &ClientConfig) -> Self {
         Self {
             name,
-            balancer: Balancer::new(SmoothWeighted::new()),
+            balancer: Balancer::with_config(policy, config.balancing.clone()),
             seen: watch::Sender::default(),
             follow: Once::new(),
         }
@@ -50,17 +61,18 @@ impl View {
         tasks: &Tasks,
     ) {
         self.follow.call_once(|| {
-            let task = follow(
-                Arc::clone(self),
-                Arc::clone(discover),
-                Arc::clone(config),
-                tasks.clone(),
-            );
-            tasks.spawn(task);
+            let follower = Follower {
+                view: Arc::clone(self),
+                config: Arc::clone(config),
+                tasks: tasks.clone(),
+                changed: Arc::default(),
+                start: Start::Waiting(None),
+            };
+            tasks.spawn(follower.run(Arc::clone(discover)));
         });
     }
 
-    /// A receiver that changes with the table.
+    /// A receiver that changes with the table, and with the health of its nodes.
     pub(super) fn changes(&self) -> watch::Receiver<Seen> {
         self.seen.subscribe()
     }
@@ -91,16 +103,51 @@ impl View {
     pub(super) fn trouble(&self) -> Option<String> {
         self.seen.borrow().trouble.clone()
     }
+
+    /// Connects to the nodes that calls are to be balanced over.
+    fn connect(&self) {
+        for entry in self.balancer.table().wanted() {
+            entry.owned().begin();
+        }
+    }
 }
 
-async fn follow(
+/// Keeps a view: the one place where its table changes by what discovery, connections and time bring.
+struct Follower {
     view: Arc<View>,
-    discover: Arc<dyn Discover>,
     config: Arc<ClientConfig>,
     tasks: Tasks,
-) {
-    let mut updates = discover.watch(&view.name).ready_chunks(BATCH);
-    while let Some(chunk) = updates.next().await {
+    // Told by the pools when a node's health has changed.
+    changed: Arc<Notify>,
+    start: Start,
+}
+
+/// Whether calls are balanced yet.
+enum Start {
+    /// Not yet; from this moment on in any case.
+    Waiting(Option<Instant>),
+    Over,
+}
+
+impl Follower {
+    async fn run(mut self, discover: Arc<dyn Discover>) {
+        let view = Arc::clone(&self.view);
+        let mut updates = discover.watch(&view.name).ready_chunks(BATCH).fuse();
+        loop {
+            tokio::select! {
+                chunk = updates.next(), if !updates.is_done() => match chunk {
+                    Some(chunk) => self.take(chunk),
+                    None => view.seen.send_modify(|seen| seen.ended = true),
+                },
+                () = self.changed.notified() => {}
+                () = self.due() => {}
+            }
+            self.refresh();
+        }
+    }
+
+    fn take(&self, chunk: Vec<Result<Update>>) {
+        let view = &self.view;
         let mut trouble = None;
         let chunk: Vec<_> = chunk
             .into_iter()
@@ -111,7 +158,8 @@ async fn follow(
         }
         let known = !chunk.is_empty();
         view.balancer.apply(chunk, |node| {
-            Connection::new(node.address, Arc::clone(&config), tasks.clone())
+            let (config, tasks) = (Arc::clone(&self.config), self.tasks.clone());
+            Pool::new(node.address, config, tasks, Arc::clone(&self.changed))
         });
         let any = !view.balancer.table().entries().is_empty();
         view.seen.send_modify(|seen| {
@@ -120,5 +168,64 @@ async fn follow(
             seen.trouble = trouble.map(|error| error.to_string());
         });
     }
-    view.seen.send_modify(|seen| seen.ended = true);
+
+    fn refresh(&mut self) {
+        let view = &self.view;
+        if let Start::Waiting(until) = &mut self.start {
+            let table = view.balancer.table();
+            match beginning(&table) {
+                Beginning::Nobody => {}
+                Beginning::Some if until.is_none_or(|until| Instant::now() < until) => {
+                    until.get_or_insert_with(|| Instant::now() + START);
+                    view.connect();
+                    return;
+                }
+                Beginning::Some | Beginning::All => self.start = Start::Over,
+            }
+        }
+        view.balancer.refresh();
+        // Which nodes are wanted may depend on who can be reached.
+        view.connect();
+        view.seen.send_modify(|_| ());
+    }
+
+    /// The next moment at which time alone changes the table.
+    async fn due(&self) {
+        let until = match self.start {
+            Start::Waiting(until) => until,
+            Start::Over => {
+                let next = self.view.balancer.next_refresh();
+                next.map(|wait| Instant::now() + wait)
+            }
+        };
+        match until {
+            Some(until) => sleep_until(until).await,
+            None => pending().await,
+        }
+    }
+}
+
+/// How far the first connections are.
+enum Beginning {
+    /// No node can be called yet, but may be soon.
+    Nobody,
+    /// Some can be called; of others it isn't known yet.
+    Some,
+    /// Of all it is known.
+    All,
+}
+
+fn beginning(table: &Table<Pool>) -> Beginning {
+    let count = |health| {
+        let wanted = table.wanted().iter();
+        wanted
+            .filter(|entry| entry.owned().health() == health)
+            .count()
+    };
+    match (count(Health::Ready), count(Health::Pending)) {
+        (0, 1..) => Beginning::Nobody,
+        (_, 0) if table.wanted().is_empty() => Beginning::Nobody,
+        (_, 0) => Beginning::All,
+        _ => Beginning::Some,
+    }
 }

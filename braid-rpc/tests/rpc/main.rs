@@ -4,10 +4,13 @@
 mod calls;
 mod deadlines;
 mod drain;
+mod frames;
 mod layers;
 mod limits;
 mod links;
 mod panics;
+mod policies;
+mod pool;
 mod refused;
 mod server;
 mod support;
