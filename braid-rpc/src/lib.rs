@@ -124,6 +124,9 @@ pub mod proto {
     pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/proto.fds.bin");
 }
 
+/// The policies that share load, and which nodes take part.
+pub use braid_balancer as balancer;
+
 pub use self::{
     client::{Backoff, Channel, Client, ClientBuilder, ClientConfig, NodeView, Target},
     layer::BoxService,

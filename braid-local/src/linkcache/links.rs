@@ -10,6 +10,7 @@ use super::{
 use braid_core::{
     BootTime, Claim, Node, NodeId, NodeRef, NodeState, ServiceName, Token, discover::Update,
 };
+use foldhash::quality::RandomState;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// How long it is remembered at least that a node drained or went, after discovery last told of it.
@@ -27,7 +28,7 @@ pub(super) struct Links {
     ttl: Duration,
     grace: Duration,
     /// The services that had a claim.
-    services: HashMap<ServiceName, Service>,
+    services: HashMap<ServiceName, Service, RandomState>,
     /// What was said of nodes here rather than by discovery.
     marks: HashMap<NodeRef, Mark>,
 }
@@ -44,7 +45,7 @@ impl Links {
         Self {
             ttl,
             grace,
-            services: HashMap::new(),
+            services: HashMap::default(),
             marks: HashMap::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::presence::Presence;
 use braid_core::{BootTime, NodeRef, NodeState, Token};
+use foldhash::quality::RandomState;
 use std::{
     collections::HashMap,
     fmt,
@@ -14,7 +15,8 @@ use std::{
 
 #[derive(Default)]
 pub(super) struct Service {
-    links: HashMap<Token, Arc<Link>>,
+    /// Looked into by every call with a token: the hasher is a fast one, whose seed nobody outside this process knows.
+    links: HashMap<Token, Arc<Link>, RandomState>,
     /// The same links by node, so that a node's number can't differ from what it holds; and the nodes that are absent or gone, for as
     /// long as a late claim may name them.
     owners: HashMap<NodeRef, Owned>,

@@ -149,14 +149,10 @@ pub(super) async fn dispatch(
     }
     let view = &target.view;
     view.follow(&inner.discover, &inner.config, &inner.tasks);
-    let router = Router {
-        view,
-        links: inner.links.as_ref(),
-        node_wait: inner.config.node_wait,
-    };
+    let router = Router::new(inner, view);
     add_headers(inner, target, request.headers_mut());
     for _ in 0..MAX_ATTEMPTS {
-        let route = match router.at_once(target) {
+        let route = match router.at_once(target.node(), target.token()) {
             Some(route) => route,
             None => tokio::select! {
                 biased;

@@ -16,6 +16,7 @@ pub use self::{backoff::Backoff, channel::Channel, config::ClientConfig, target:
 
 use self::{
     channel::{Stack, Wire},
+    route::Router,
     send::{Message, encode},
     view::View,
 };
@@ -28,9 +29,10 @@ use arc_swap::ArcSwap;
 use braid_balancer::{Policy, PolicyKind};
 use braid_core::{
     BoxFuture, Call, CallOptions, Component, Discover, Error, ErrorKind, IntoCallOptions,
-    LinkCache, Node, NodeId, Result, ServiceName, Shutdown,
+    LinkCache, Node, NodeId, Result, ServiceName, Shutdown, Token,
 };
 use bytes::{Bytes, BytesMut};
+use foldhash::fast::RandomState;
 use http::{HeaderMap, Request, Response};
 use std::{
     collections::HashMap,
@@ -147,7 +149,8 @@ pub(crate) struct Inner {
     caller: HeaderMap,
     // Of the services that don't begin with the configured one.
     policies: HashMap<ServiceName, PolicyKind>,
-    views: ArcSwap<HashMap<ServiceName, Arc<View>>>,
+    // Looked into by every call by name.
+    views: ArcSwap<HashMap<ServiceName, Arc<View>, RandomState>>,
     // Held while a view is added. Looking one up takes no lock.
     adding: Mutex<()>,
     // Discovery and connections.
@@ -275,12 +278,24 @@ impl Client {
         nodes.collect()
     }
 
+    /// The node that a call to a service would go to at this moment: found as for a call, up to the open connection, without waiting. `None`
+    /// when a call would have to wait, or would fail. The policy takes it for a call.
+    #[must_use]
+    pub fn route(&self, service: impl AsRef<str>, token: Option<&Token>) -> Option<Arc<Node>> {
+        let views = self.inner.views.load();
+        let view = views.get(service.as_ref())?;
+        let router = Router::new(&self.inner, view);
+        let route = router.at_once(None, token)?;
+        Some(Arc::clone(route.picked.node()))
+    }
+
     /// Balances the calls to a service by this policy from now on. Calls under way, links and connections stay.
     ///
     /// # Errors
     /// `Config`: the name isn't legal.
     pub fn set_policy(&self, service: impl AsRef<str>, policy: impl Policy) -> Result<()> {
-        self.view(service.as_ref())?.balancer.set_policy(policy);
+        let view = self.view(service.as_ref())?;
+        view.balancer.set_policy(policy);
         Ok(())
     }
 
@@ -291,7 +306,7 @@ impl Client {
     /// # Errors
     /// `Config`: the service's name isn't legal.
     pub fn drain(&self, service: impl AsRef<str>, node: &NodeId) -> Result<bool> {
-        Ok(self.view(service.as_ref())?.balancer.drain(node))
+        Ok(self.view(service.as_ref())?.drain(node))
     }
 
     /// Lets a node take part again. True when it was drained.
@@ -299,7 +314,7 @@ impl Client {
     /// # Errors
     /// `Config`: the service's name isn't legal.
     pub fn undrain(&self, service: impl AsRef<str>, node: &NodeId) -> Result<bool> {
-        Ok(self.view(service.as_ref())?.balancer.undrain(node))
+        Ok(self.view(service.as_ref())?.undrain(node))
     }
 
     fn channel_to(&self, target: Target) -> Channel {

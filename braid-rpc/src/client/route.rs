@@ -1,6 +1,6 @@
 //! From a call to the node that gets it: by name, by link, by policy.
 
-use super::{http2::Connection, pool::Pool, target::Target, view::View};
+use super::{Inner, http2::Connection, pool::Pool, target::Target, view::View};
 use braid_balancer::{Endpoint, Entry, Health, Picked};
 use braid_core::{Claim, Error, ErrorKind, LinkCache, Node, NodeId, NodeRef, Result, Token};
 use std::{sync::Arc, time::Duration};
@@ -25,22 +25,30 @@ impl Route {
 
 /// Finds the way of one call.
 pub(super) struct Router<'a> {
-    pub(super) view: &'a View,
-    pub(super) links: Option<&'a Arc<dyn LinkCache>>,
-    pub(super) node_wait: Duration,
+    view: &'a View,
+    links: Option<&'a Arc<dyn LinkCache>>,
+    node_wait: Duration,
 }
 
-impl Router<'_> {
+impl<'a> Router<'a> {
+    pub(super) fn new(inner: &'a Inner, view: &'a View) -> Self {
+        Self {
+            view,
+            links: inner.links.as_ref(),
+            node_wait: inner.config.node_wait,
+        }
+    }
+
     /// The way of nearly every call, which needs no waiting: the node is known, and is connected.
-    pub(super) fn at_once(&self, target: &Target) -> Option<Route> {
+    pub(super) fn at_once(&self, node: Option<&NodeId>, token: Option<&Token>) -> Option<Route> {
         let balancer = &self.view.balancer;
-        Route::to(match (&target.node, &target.token, self.links) {
+        Route::to(match (node, token, self.links) {
             (Some(node), _, _) => balancer.by_id(node)?,
             (None, Some(token), Some(links)) => {
                 let node = links.cached_target(token, &self.view.name)?;
                 balancer.by_node(&node)?
             }
-            (None, token, _) => self.pick(token.as_ref())?,
+            (None, token, _) => self.pick(token)?,
         })
     }
 
@@ -143,7 +151,7 @@ impl Router<'_> {
 
     /// # Errors
     /// No node takes the call, and none is about to.
-    fn hope<'a>(&self, wanted: impl Iterator<Item = &'a Arc<Entry<Pool>>>) -> Result<()> {
+    fn hope<'e>(&self, wanted: impl Iterator<Item = &'e Arc<Entry<Pool>>>) -> Result<()> {
         let mut why = None;
         for entry in wanted {
             if entry.owned().health() != Health::Failed {

@@ -3,7 +3,7 @@
 use super::{config::ClientConfig, pool::Pool};
 use crate::tasks::Tasks;
 use braid_balancer::{Balancer, Endpoint, Health, Policy, Table};
-use braid_core::{Discover, Error, ErrorKind, Result, ServiceName, Update};
+use braid_core::{Discover, Error, ErrorKind, NodeId, Result, ServiceName, Update};
 use futures_util::StreamExt;
 use std::{
     future::pending,
@@ -102,6 +102,21 @@ impl View {
     /// What discovery complained of last.
     pub(super) fn trouble(&self) -> Option<String> {
         self.seen.borrow().trouble.clone()
+    }
+
+    /// Takes a node out of balancing; false when it was so already.
+    pub(super) fn drain(&self, node: &NodeId) -> bool {
+        let changed = self.balancer.drain(node);
+        // Another one may be wanted in its stead.
+        self.connect();
+        changed
+    }
+
+    /// Lets a node take part again; false when it was not drained.
+    pub(super) fn undrain(&self, node: &NodeId) -> bool {
+        let changed = self.balancer.undrain(node);
+        self.connect();
+        changed
     }
 
     /// Connects to the nodes that calls are to be balanced over.

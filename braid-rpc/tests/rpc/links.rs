@@ -284,3 +284,24 @@ async fn a_node_that_leaves_while_it_is_claimed_is_not_called() {
     names(&error, &["`login`", "login-2"]);
     assert_eq!(nodes[1].calls(), before);
 }
+
+#[tokio::test]
+async fn the_way_of_a_call_is_told_without_making_it() {
+    let linked = Linked::new(SHORT);
+    let nodes = linked.nodes(&["login-1", "login-2"]).await;
+    let (user, stranger) = (token("user-1"), token("user-2"));
+    let way = |token| linked.client.route("login", token);
+    assert_eq!(way(None), None, "nothing is known before the first call");
+    let home = linked.who(&user).await.unwrap();
+    let is_home = |node: &&Running| node.node.node.id.as_str() == home;
+    let node = nodes.iter().find(is_home).unwrap();
+    linked.links.believe(&user, &node.node);
+    for _ in 0..3 {
+        assert_eq!(way(Some(&user)).unwrap().node.id.as_str(), home);
+    }
+    assert_eq!(way(Some(&stranger)), None, "it has no link yet");
+    let turns = [way(None), way(None)].map(|node| node.unwrap().node.id.to_string());
+    assert_ne!(turns[0], turns[1]);
+    assert_eq!(linked.client.route("mail", None), None);
+    assert_eq!(nodes[0].calls() + nodes[1].calls(), 1);
+}
