@@ -29,8 +29,9 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Status, body::Body};
 
-/// How often a request that was never sent is tried again: its connection closed, or its node left, in between.
-const MAX_ATTEMPTS: usize = 4;
+/// How often a request that was never sent is tried again: its connection closed, or its node left, in between. Each time is a connection
+/// less, so that few are enough, unless all connections of several nodes close at once.
+const MAX_ATTEMPTS: usize = 64;
 
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("braid-rpc/", env!("CARGO_PKG_VERSION")));

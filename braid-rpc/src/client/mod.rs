@@ -43,6 +43,9 @@ use tokio_util::task::TaskTracker;
 use tonic::{body::Body, codegen::StdError};
 use tower::{Layer, Service};
 
+/// With this many services, those are forgotten of which no node was ever seen: names may come from outside.
+const MANY_SERVICES: usize = 1_000;
+
 /// Puts a [`Client`] together.
 #[must_use]
 pub struct ClientBuilder {
@@ -295,6 +298,7 @@ impl Client {
     /// `Config`: the name isn't legal.
     pub fn set_policy(&self, service: impl AsRef<str>, policy: impl Policy) -> Result<()> {
         let view = self.view(service.as_ref())?;
+        view.pin();
         view.balancer.set_policy(policy);
         Ok(())
     }
@@ -333,9 +337,19 @@ impl Client {
         }
         let policy = inner.policies.get(service).unwrap_or(&inner.config.policy);
         let view = Arc::new(View::new(name.clone(), policy.build(), &inner.config));
-        let mut views = HashMap::clone(&inner.views.load());
-        views.insert(name, Arc::clone(&view));
+        let present = inner.views.load();
+        let is_full = present.len() >= MANY_SERVICES;
+        let (forgotten, kept): (Vec<_>, Vec<_>) = present
+            .iter()
+            .partition(|(_, view)| is_full && view.is_forgettable());
+        let kept = kept
+            .into_iter()
+            .map(|(name, view)| (name.clone(), Arc::clone(view)));
+        let views = kept.chain([(name, Arc::clone(&view))]).collect();
         inner.views.store(Arc::new(views));
+        for (_, view) in forgotten {
+            view.forget();
+        }
         Ok(view)
     }
 }

@@ -7,11 +7,15 @@ use braid_core::{Discover, Error, ErrorKind, NodeId, Result, ServiceName, Update
 use futures_util::StreamExt;
 use std::{
     future::pending,
-    sync::{Arc, Once},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::{
     sync::{Notify, watch},
+    task::AbortHandle,
     time::{Instant, sleep_until},
 };
 
@@ -28,7 +32,9 @@ pub(super) struct View {
     pub(super) name: ServiceName,
     pub(super) balancer: Balancer<Pool>,
     seen: watch::Sender<Seen>,
-    follow: Once,
+    // Set once somebody has said something of the service that must not be forgotten.
+    pinned: AtomicBool,
+    follower: OnceLock<AbortHandle>,
 }
 
 /// What discovery has said so far.
@@ -49,7 +55,8 @@ impl View {
             name,
             balancer: Balancer::with_config(policy, config.balancing.clone()),
             seen: watch::Sender::default(),
-            follow: Once::new(),
+            pinned: AtomicBool::new(false),
+            follower: OnceLock::new(),
         }
     }
 
@@ -60,7 +67,7 @@ impl View {
         config: &Arc<ClientConfig>,
         tasks: &Tasks,
     ) {
-        self.follow.call_once(|| {
+        self.follower.get_or_init(|| {
             let follower = Follower {
                 view: Arc::clone(self),
                 config: Arc::clone(config),
@@ -68,8 +75,27 @@ impl View {
                 changed: Arc::default(),
                 start: Start::Waiting(None),
             };
-            tasks.spawn(follower.run(Arc::clone(discover)));
+            tasks.spawn(follower.run(Arc::clone(discover)))
         });
+    }
+
+    /// Keeps the view for good.
+    pub(super) fn pin(&self) {
+        self.pinned.store(true, Relaxed);
+    }
+
+    /// Nobody would miss it: no node of the service was ever seen, and no call is under way.
+    pub(super) fn is_forgettable(self: &Arc<Self>) -> bool {
+        // One reference is the client's, one the follower's.
+        Arc::strong_count(self) <= 2 && !self.pinned.load(Relaxed) && !self.seen.borrow().ever
+    }
+
+    /// Follows discovery no more. Who has come by the view in this very moment learns of it.
+    pub(super) fn forget(&self) {
+        if let Some(follower) = self.follower.get() {
+            follower.abort();
+        }
+        self.seen.send_modify(|seen| seen.ended = true);
     }
 
     /// A receiver that changes with the table, and with the health of its nodes.
@@ -106,6 +132,7 @@ impl View {
 
     /// Takes a node out of balancing; false when it was so already.
     pub(super) fn drain(&self, node: &NodeId) -> bool {
+        self.pin();
         let changed = self.balancer.drain(node);
         // Another one may be wanted in its stead.
         self.connect();
@@ -146,13 +173,12 @@ enum Start {
 
 impl Follower {
     async fn run(mut self, discover: Arc<dyn Discover>) {
-        let view = Arc::clone(&self.view);
-        let mut updates = discover.watch(&view.name).ready_chunks(BATCH).fuse();
+        let mut updates = discover.watch(&self.view.name).ready_chunks(BATCH).fuse();
         loop {
             tokio::select! {
                 chunk = updates.next(), if !updates.is_done() => match chunk {
                     Some(chunk) => self.take(chunk),
-                    None => view.seen.send_modify(|seen| seen.ended = true),
+                    None => self.view.seen.send_modify(|seen| seen.ended = true),
                 },
                 () = self.changed.notified() => {}
                 () = self.due() => {}

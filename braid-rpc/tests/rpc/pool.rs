@@ -206,3 +206,24 @@ async fn what_belonged_to_nodes_that_left_goes_with_them() {
     until(|| client.nodes("login").len() == 1 && alive() == before).await;
     assert_eq!(soon(who(&client, "login")).await.unwrap(), "login-0");
 }
+
+#[tokio::test]
+async fn names_of_services_that_nobody_ever_saw_are_forgotten() {
+    let fleet = Fleet::default();
+    let _node = fleet.start("login", "login-1").await;
+    let client = fleet.client();
+    who(&client, "login").await.unwrap();
+    let before = Handle::current().metrics().num_alive_tasks();
+    for name in 0..2_500 {
+        let error = who(&client, &format!("nobody-{name}")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+    let most = before + 1_000;
+    until(|| Handle::current().metrics().num_alive_tasks() <= most).await;
+    let services = format!("{client:?}").matches("nobody-").count();
+    assert!((1..1_000).contains(&services), "{services}");
+    assert_eq!(soon(who(&client, "login")).await.unwrap(), "login-1");
+    // One that was forgotten is followed again.
+    let _late = fleet.start("nobody-7", "late-1").await;
+    assert_eq!(soon(who(&client, "nobody-7")).await.unwrap(), "late-1");
+}

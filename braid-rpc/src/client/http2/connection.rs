@@ -39,6 +39,12 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 const STREAM_WINDOW: u32 = 2 << 20;
 const CONNECTION_WINDOW: u32 = 5 << 20;
 
+/// How many streams are opened before the peer has said how many it takes: what the standard asks peers to take at least.
+const FIRST_STREAMS: usize = 100;
+
+/// How much of a stream is buffered before its body has to wait.
+const SEND_BUFFER: usize = 1 << 20;
+
 /// The largest header list that is taken, in bytes.
 const MAX_HEADERS: u32 = 16 << 10;
 
@@ -102,7 +108,9 @@ pub(in crate::client) async fn connect(
     http.enable_push(false)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(MAX_HEADERS);
+        .max_header_list_size(MAX_HEADERS)
+        .initial_max_send_streams(FIRST_STREAMS)
+        .max_send_buffer_size(SEND_BUFFER);
     let (sender, mut connection) = http
         .handshake(stream)
         .await
