@@ -4,6 +4,7 @@
 mod calls;
 mod deadlines;
 mod drain;
+mod interop;
 mod layers;
 mod limits;
 mod links;
