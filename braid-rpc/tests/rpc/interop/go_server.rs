@@ -158,7 +158,9 @@ async fn a_deadline_travels_and_ends_the_call_on_both_sides() {
         server.says("cancelled").await;
     });
     let error = error.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    // At its deadline grpc-go resets the call, which may come before the client's own clock tells, and says nothing of a deadline.
+    let ends = [ErrorKind::Timeout, ErrorKind::Indeterminate];
+    assert!(ends.contains(&error.kind()), "{error}");
     names(&error, &["`login`", UNARY]);
 }
 

@@ -225,7 +225,10 @@ async fn a_deadline_ends_a_stream_on_both_sides() {
         server.says("hanging, deadline in ").await;
         server.says("cancelled").await;
     });
-    assert_eq!(reply.unwrap_err().code(), Code::DeadlineExceeded);
+    // At its deadline grpc-go resets the call, which may come before the client's own clock tells, and says nothing of a deadline.
+    let status = reply.unwrap_err();
+    let ends = [Code::DeadlineExceeded, Code::Unknown];
+    assert!(ends.contains(&status.code()), "{status}");
 }
 
 #[tokio::test]
