@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::codegen::{self, Mode};
 use crate::error::{Result, bail};
 use crate::workspace::{Package, Workspace};
-use crate::{process, setup, test, text, tidy};
+use crate::{process, programs, setup, test, text, tidy};
 
 /// A run that takes longer is a failure: nobody waits for it.
 const LIMIT: Duration = Duration::from_secs(75 * 60);
@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(75 * 60);
 /// What a step does.
 type Run = fn(&Workspace) -> Result;
 
-/// What comes between the set-up and the tests.
+/// What comes between the set-up, with the check of the Go code, and the tests.
 const STEPS: &[(&str, Run)] = &[
     ("fmt", fmt),
     ("clippy", clippy),
@@ -39,6 +39,10 @@ pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Result {
     let mut closing = None;
     let verdict = timed(&mut done, "setup", || {
         setup::ensure(&workspace, "ci", tests.left_out())
+    })
+    .and_then(|()| match tests.left_out() {
+        None => timed(&mut done, "go", || programs::check(&workspace)),
+        Some(_) => Ok(()),
     })
     .and_then(|()| {
         STEPS

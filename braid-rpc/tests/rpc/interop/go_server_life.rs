@@ -28,7 +28,7 @@ async fn no_call_fails_while_one_of_two_servers_stops_gracefully() {
         empty(&client).await.unwrap();
     }
     let (stopped, has_stopped) = tokio::sync::watch::channel(false);
-    let callers = join_all((0..8).map(|_| async {
+    let callers = join_all((0..64).map(|_| async {
         // Goes on a little when it has: discovery still shows the server.
         let mut left = 50;
         let mut calls = 0;
