@@ -3,7 +3,7 @@
 //! A [`Client`] learns from discovery which nodes a service has, balances calls over them, and keeps users on their node. The same
 //! way is open to calls by name ([`Client::send`]) and to any generated tonic client ([`Client::channel`]), streams included. A
 //! [`Server`] serves tonic services and raw handlers by short method names. The wire is plain gRPC: plain tonic
-//! clients and grpcurl call a braid server.
+//! clients, grpc-go's and grpcurl call a braid server, and a braid client calls a grpc-go server.
 //!
 //! ```
 //! use braid_core::{Component, Discover, ErrorKind, Node, NodeId, NodeRef, ServiceName, ShutdownTrigger};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::codegen::{self, Mode};
 use crate::error::{Result, bail};
 use crate::workspace::{Package, Workspace};
-use crate::{process, setup, test, text, tidy};
+use crate::{process, programs, setup, test, text, tidy};
 
 /// A run that takes longer is a failure: nobody waits for it.
 const LIMIT: Duration = Duration::from_secs(75 * 60);
@@ -13,8 +13,8 @@ const LIMIT: Duration = Duration::from_secs(75 * 60);
 /// What a step does.
 type Run = fn(&Workspace) -> Result;
 
+/// What comes between the set-up, with the check of the Go code, and the tests.
 const STEPS: &[(&str, Run)] = &[
-    ("setup", |workspace| setup::ensure(workspace, "ci")),
     ("fmt", fmt),
     ("clippy", clippy),
     ("tidy", tidy::run),
@@ -24,27 +24,41 @@ const STEPS: &[(&str, Run)] = &[
     ("quickstart", quickstart),
 ];
 
-/// Runs the command line `ci`.
+/// Runs the command line `ci [--without go]`.
 pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Result {
-    if !args.is_empty() {
-        bail!("ci takes no arguments, not `{}`", args.join(" "));
-    }
+    let tests = match args {
+        [] => test::Options::default(),
+        [without, go] if without == "--without" && go == setup::GO => test::Options::without_go(),
+        _ => bail!(
+            "ci takes nothing but --without go, not `{}`",
+            args.join(" ")
+        ),
+    };
     let workspace = workspace.locked();
     let mut done = Vec::new();
-    let mut closing_line = None;
-    let verdict = STEPS
-        .iter()
-        .try_for_each(|(name, step)| timed(&mut done, name, || step(&workspace)))
-        .and_then(|()| {
-            timed(&mut done, "test", || {
-                let outcome = test::run(&workspace, &test::Options::default())?;
-                closing_line = Some(outcome.closing_line());
-                outcome.verdict()
-            })
-        });
+    let mut closing = None;
+    let verdict = timed(&mut done, "setup", || {
+        setup::ensure(&workspace, "ci", tests.left_out())
+    })
+    .and_then(|()| match tests.left_out() {
+        None => timed(&mut done, "go", || programs::check(&workspace)),
+        Some(_) => Ok(()),
+    })
+    .and_then(|()| {
+        STEPS
+            .iter()
+            .try_for_each(|(name, step)| timed(&mut done, name, || step(&workspace)))
+    })
+    .and_then(|()| {
+        timed(&mut done, "test", || {
+            let outcome = test::run(&workspace, &tests)?;
+            closing = Some(outcome.closing());
+            outcome.verdict()
+        })
+    });
     print!("\n{}", summary(&done));
-    if let Some(line) = closing_line {
-        println!("{line}");
+    if let Some(closing) = closing {
+        println!("{closing}");
     }
     verdict
 }

@@ -40,6 +40,12 @@ pub(crate) const UNITS: &[Unit] = &[
         descriptor_set: Some("proto.fds.bin"),
     },
     Unit {
+        proto_dir: "braid-rpc/tests/proto",
+        protos: &["testing.proto"],
+        out_dir: "braid-rpc/tests/generated",
+        descriptor_set: Some("testing.fds.bin"),
+    },
+    Unit {
         proto_dir: "examples/proto",
         protos: &["fleet.proto"],
         out_dir: "examples/src/generated",
@@ -68,7 +74,7 @@ pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Result {
     };
     // With the generator built in, this is the second start, and the first one has seen to it.
     if cfg!(not(feature = "codegen")) {
-        setup::ensure(workspace, "codegen")?;
+        setup::ensure(workspace, "codegen", None)?;
     }
     run(workspace, mode)
 }

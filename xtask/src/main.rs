@@ -10,6 +10,7 @@ mod error;
 #[cfg(feature = "codegen")]
 mod generate;
 mod process;
+mod programs;
 mod results;
 mod setup;
 mod table;
@@ -41,13 +42,13 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "test",
-        arguments: "[--only BACKEND] [cargo test args]...",
+        arguments: "[--only BACKEND] [--without go] [cargo test args]...",
         does: "runs every test and shows the conformance table",
         run: test::command,
     },
     Task {
         name: "ci",
-        arguments: "",
+        arguments: "[--without go]",
         does: "runs everything that a change has to pass",
         run: ci::command,
     },

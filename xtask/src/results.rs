@@ -33,6 +33,8 @@ pub(crate) struct Totals {
     pub(crate) passed: usize,
     pub(crate) failed: usize,
     pub(crate) ignored: usize,
+    /// Left out by the command line.
+    pub(crate) filtered: usize,
 }
 
 impl Results {
@@ -44,6 +46,7 @@ impl Results {
             self.totals.passed += totals.passed;
             self.totals.failed += totals.failed;
             self.totals.ignored += totals.ignored;
+            self.totals.filtered += totals.filtered;
         }
     }
 
@@ -74,6 +77,7 @@ impl Results {
             passed,
             failed,
             ignored,
+            filtered: _,
         } = self.totals;
         let counted = passed + failed + ignored;
         if counted != self.tests.len() {
@@ -117,6 +121,7 @@ fn totals_line(line: &str) -> Option<Totals> {
         passed: count("passed")?,
         failed: count("failed")?,
         ignored: count("ignored")?,
+        filtered: count("filtered out")?,
     })
 }
 
@@ -163,14 +168,15 @@ mod tests {
              test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
              running 1 test\n\
              test src/lib.rs - (line 5) ... ok\n\
-             test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.31s\n",
+             test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 4 filtered out; finished in 0.31s\n",
         );
         assert_eq!(
             results.totals(),
             Totals {
                 passed: 3,
                 failed: 0,
-                ignored: 0
+                ignored: 0,
+                filtered: 4
             }
         );
         assert_eq!(results.problems(), [""; 0]);

@@ -4,12 +4,11 @@
 //! Nothing that is installed here may leave a daemon running: tests start their own servers.
 
 use crate::error::{Context as _, Error, Result, bail};
-use crate::process;
-use crate::text;
 use crate::workspace::Workspace;
+use crate::{process, programs, text};
 
 /// A program that a task needs.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Requirement {
     name: &'static str,
     why: &'static str,
@@ -19,9 +18,21 @@ struct Requirement {
     probe: &'static [&'static str],
     /// The oldest version that will do; none if any will.
     at_least: Option<&'static str>,
-    /// Installs it.
-    install: &'static [&'static str],
+    install: Install,
+    /// Builds what the tasks need of it.
+    then: Option<fn(&Workspace) -> Result>,
 }
+
+/// How to get a program.
+#[derive(Debug)]
+enum Install {
+    Command(&'static [&'static str]),
+    /// In words, since no command does it everywhere.
+    ByHand(&'static str),
+}
+
+/// What only the interop tests need, and what can be left out of them.
+pub(crate) const GO: &str = "go";
 
 /// Cargo is not in it: it has started this program.
 const REQUIREMENTS: &[Requirement] = &[
@@ -31,7 +42,8 @@ const REQUIREMENTS: &[Requirement] = &[
         needed_by: &["test"],
         probe: &["rustc", "--version"],
         at_least: Some(env!("CARGO_PKG_RUST_VERSION")),
-        install: &["rustup", "update", "stable"],
+        install: Install::Command(&["rustup", "update", "stable"]),
+        then: None,
     },
     Requirement {
         name: "clippy",
@@ -39,7 +51,8 @@ const REQUIREMENTS: &[Requirement] = &[
         needed_by: &["ci"],
         probe: &["cargo-clippy", "--version"],
         at_least: None,
-        install: &["rustup", "component", "add", "clippy"],
+        install: Install::Command(&["rustup", "component", "add", "clippy"]),
+        then: None,
     },
     Requirement {
         name: "rustfmt",
@@ -47,7 +60,21 @@ const REQUIREMENTS: &[Requirement] = &[
         needed_by: &["ci", "codegen"],
         probe: &["rustfmt", "--version"],
         at_least: None,
-        install: &["rustup", "component", "add", "rustfmt"],
+        install: Install::Command(&["rustup", "component", "add", "rustfmt"]),
+        then: None,
+    },
+    Requirement {
+        name: GO,
+        why: "builds the programs that the interop tests talk to",
+        needed_by: &["test"],
+        probe: &["go", "version"],
+        // As go.mod of these programs has it.
+        at_least: Some("1.26"),
+        install: Install::ByHand(
+            "Go 1.26 or later, from go.dev/dl (the packages of Debian 12 and 13 are older); \
+             or do without it: `--without go`, for `setup`, `test` and `ci`",
+        ),
+        then: Some(programs::build),
     },
 ];
 
@@ -61,14 +88,16 @@ pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Result {
     )
 }
 
-/// Sees to what one task needs.
-pub(crate) fn ensure(workspace: &Workspace, task: &str) -> Result {
-    let needed = |requirement: &&Requirement| task == "ci" || requirement.needed_by.contains(&task);
+/// Sees to what one task needs, but for what is to be left out.
+pub(crate) fn ensure(workspace: &Workspace, task: &str, without: Option<&str>) -> Result {
+    let needed = |requirement: &&Requirement| {
+        (task == "ci" || requirement.needed_by.contains(&task)) && without != Some(requirement.name)
+    };
     let wanted: Vec<_> = REQUIREMENTS.iter().filter(needed).collect();
     satisfy(workspace, &wanted, is_root(workspace))
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Options {
     install: bool,
     wanted: Vec<&'static Requirement>,
@@ -122,30 +151,42 @@ fn satisfy(workspace: &Workspace, wanted: &[&Requirement], install: bool) -> Res
         .filter(|(_, state)| state.is_err())
         .map(|(requirement, _)| *requirement);
     let missing: Vec<_> = missing.collect();
-    if missing.is_empty() {
-        println!("setup: all is here");
-        return Ok(());
-    }
-    if !install {
-        let commands = missing
-            .iter()
-            .map(|requirement| format!("    {}\n", requirement.install.join(" ")));
-        let commands = commands.collect::<String>();
+    if !missing.is_empty() && !install {
         bail!(
-            "something is missing; `cargo xtask setup --install` installs it, or by hand:\n\n\
-             {commands}"
+            "something is missing; `cargo xtask setup --install` installs what it can, or by hand:\n\n{}",
+            missing
+                .iter()
+                .map(|requirement| requirement.install.line())
+                .collect::<String>()
         );
     }
-    for requirement in missing {
-        let [program, args @ ..] = requirement.install else {
-            bail!("{}: there is no command that installs it", requirement.name);
+    for requirement in &missing {
+        let Install::Command([program, args @ ..]) = requirement.install else {
+            bail!(
+                "{}: there is no command that installs it\n\n{}",
+                requirement.name,
+                requirement.install.line()
+            );
         };
         process::run(workspace.command(program).args(args))?;
         check(workspace, requirement)
             .context(format_args!("{} after its installation", requirement.name))?;
     }
-    println!("setup: all is here now");
+    for build in wanted.iter().filter_map(|requirement| requirement.then) {
+        build(workspace)?;
+    }
+    println!("setup: all is here");
     Ok(())
+}
+
+impl Install {
+    /// One line that says it.
+    fn line(&self) -> String {
+        match self {
+            Self::Command(words) => format!("    {}\n", words.join(" ")),
+            Self::ByHand(text) => format!("    {text}\n"),
+        }
+    }
 }
 
 fn row(requirement: &Requirement, state: &Result<String>) -> Vec<String> {
@@ -168,11 +209,23 @@ fn check(workspace: &Workspace, requirement: &Requirement) -> Result<String> {
     // Whatever makes a probe fail, the program can't be used.
     let output = process::output(workspace.command(program).args(args))
         .map_err(|_| Error::new("missing"))?;
-    let version = output.split_whitespace().nth(1).unwrap_or_default();
+    let version = version(&output);
     match requirement.at_least {
         Some(oldest) if parts(version) < parts(oldest) => bail!("{version} is older than {oldest}"),
         _ => Ok(version.to_owned()),
     }
+}
+
+/// The first word of a program's answer that is a version: `rustc 1.95.0`, `go version go1.26.8`.
+fn version(output: &str) -> &str {
+    let mut words = output.split_whitespace();
+    let versions = words.find_map(|word| {
+        let version = word.strip_prefix("go").unwrap_or(word);
+        version
+            .starts_with(|first: char| first.is_ascii_digit())
+            .then_some(version)
+    });
+    versions.unwrap_or_default()
 }
 
 /// The numbers of a version, to be compared; what follows a hyphen does not count.
@@ -213,7 +266,7 @@ mod tests {
         let error = parse(&["--without", "java"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "--without takes one of rust, clippy, rustfmt, not `java`"
+            "--without takes one of rust, clippy, rustfmt, go, not `java`"
         );
         let error = parse(&["--instal"]).unwrap_err();
         assert_eq!(
@@ -221,6 +274,17 @@ mod tests {
             "setup takes --install and --without NAME, not `--instal`"
         );
         assert!(parse(&["--without"]).is_err());
+    }
+
+    #[test]
+    fn versions_are_found_in_what_programs_say() {
+        for (output, expected) in [
+            ("rustc 1.95.0 (59807616e 2026-04-14)", "1.95.0"),
+            ("go version go1.26.8 linux/amd64", "1.26.8"),
+            ("clippy", ""),
+        ] {
+            assert_eq!(version(output), expected);
+        }
     }
 
     #[test]

@@ -11,14 +11,17 @@ use crate::table::{self, BACKENDS, Backend, Table};
 use crate::text;
 use crate::workspace::Workspace;
 
-/// Runs the command line `test [--only BACKEND] [cargo test args]...`.
+/// What the names of all interop tests begin with, and of no other test.
+const INTEROP: &str = "interop::";
+
+/// Runs the command line `test [--only BACKEND] [--without go] [cargo test args]...`.
 pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Result {
     let options = Options::parse(args)?;
     if options.only.is_none() {
-        setup::ensure(workspace, "test")?;
+        setup::ensure(workspace, "test", options.left_out())?;
     }
     let outcome = run(workspace, &options)?;
-    println!("{}", outcome.closing_line());
+    println!("{}", outcome.closing());
     outcome.verdict()
 }
 
@@ -27,6 +30,8 @@ pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Result {
 pub(crate) struct Options<'a> {
     /// The only backend that takes part; none for all.
     only: Option<&'static Backend>,
+    /// Leaves out the interop tests, which need Go.
+    without_go: bool,
     /// Handed to `cargo test`.
     cargo_args: &'a [String],
 }
@@ -35,6 +40,8 @@ pub(crate) struct Options<'a> {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     totals: Totals,
+    /// What is to be said of tests that were left out.
+    left_out: Option<String>,
     good: bool,
 }
 
@@ -63,17 +70,19 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> Result<Outcom
     report(&problems, started.elapsed());
     Ok(Outcome {
         totals: results.totals(),
+        left_out: options
+            .without_go
+            .then(|| options.without_go_notice(results.totals())),
         good: status.success() && problems.is_empty(),
     })
 }
 
 impl Outcome {
-    /// The last line of a run: `12 passed, 0 failed`.
-    pub(crate) fn closing_line(&self) -> String {
-        format!(
-            "{} passed, {} failed",
-            self.totals.passed, self.totals.failed
-        )
+    /// The last words of a run: what was left out, and a line such as `12 passed, 0 failed`.
+    pub(crate) fn closing(&self) -> String {
+        let Totals { passed, failed, .. } = self.totals;
+        let left_out = self.left_out.as_deref().unwrap_or_default();
+        format!("{left_out}{passed} passed, {failed} failed")
     }
 
     pub(crate) fn verdict(&self) -> Result {
@@ -87,29 +96,57 @@ impl Outcome {
 
 impl<'a> Options<'a> {
     fn parse(args: &'a [String]) -> Result<Self> {
-        match args {
-            [only, name, cargo_args @ ..] if only == "--only" => {
-                let Some(backend) = BACKENDS.iter().find(|backend| backend.name == name) else {
-                    let known = BACKENDS
-                        .iter()
-                        .map(|backend| backend.name)
-                        .collect::<Vec<_>>();
-                    bail!(
-                        "there is no backend `{name}`; --only takes one of: {}",
-                        known.join(", ")
-                    );
-                };
-                Ok(Self {
-                    only: Some(backend),
-                    cargo_args,
-                })
+        let mut options = Self::default();
+        let mut rest = args;
+        loop {
+            rest = match rest {
+                [only, name, rest @ ..] if only == "--only" => {
+                    options.only = Some(backend(name)?);
+                    // What runs in this process needs nothing else.
+                    options.without_go = true;
+                    rest
+                }
+                [without, name, rest @ ..] if without == "--without" => {
+                    if name != setup::GO {
+                        bail!("the tests can do without go, not without `{name}`");
+                    }
+                    options.without_go = true;
+                    rest
+                }
+                [only] if only == "--only" => bail!("--only needs the name of a backend"),
+                [without] if without == "--without" => bail!("--without needs a name: go"),
+                cargo_args => {
+                    options.cargo_args = cargo_args;
+                    return Ok(options);
+                }
             }
-            [only] if only == "--only" => bail!("--only needs the name of a backend"),
-            cargo_args => Ok(Self {
-                only: None,
-                cargo_args,
-            }),
         }
+    }
+
+    /// All tests that need no Go.
+    pub(crate) fn without_go() -> Self {
+        Self {
+            without_go: true,
+            ..Self::default()
+        }
+    }
+
+    /// The requirement that these tests do without.
+    pub(crate) fn left_out(&self) -> Option<&'static str> {
+        self.without_go.then_some(setup::GO)
+    }
+
+    fn without_go_notice(&self, totals: Totals) -> String {
+        let count = if self.cargo_args.is_empty() {
+            format!("{} interop tests", totals.filtered)
+        } else {
+            // A filter of the user's counts in there.
+            "the interop tests".to_owned()
+        };
+        format!(
+            "\nWITHOUT GO: {count} were left out. That braid and programs not written here \
+             understand each other\nis NOT shown by this run.\n\n"
+        )
     }
 
     fn backends(&self) -> Vec<&'static Backend> {
@@ -143,8 +180,25 @@ impl<'a> Options<'a> {
             }
         }
         args.extend(self.cargo_args.iter().map(String::as_str));
+        if self.without_go {
+            if !args.contains(&"--") {
+                args.push("--");
+            }
+            args.extend(["--skip", INTEROP]);
+        }
         args
     }
+}
+
+fn backend(name: &str) -> Result<&'static Backend> {
+    let Some(backend) = BACKENDS.iter().find(|backend| backend.name == name) else {
+        let known: Vec<_> = BACKENDS.iter().map(|backend| backend.name).collect();
+        bail!(
+            "there is no backend `{name}`; --only takes one of: {}",
+            known.join(", ")
+        );
+    };
+    Ok(backend)
 }
 
 fn read_cases(workspace: &Workspace) -> Result<String> {
@@ -174,7 +228,11 @@ mod tests {
         check(&[], "--all-features --no-fail-fast --workspace");
         check(
             &["--only", "local"],
-            "--all-features --no-fail-fast --workspace",
+            "--all-features --no-fail-fast --workspace -- --skip interop::",
+        );
+        check(
+            &["--without", "go", "p1", "--", "--nocapture"],
+            "--all-features --no-fail-fast --workspace p1 -- --nocapture --skip interop::",
         );
         check(
             &["p1", "--", "-p"],
@@ -185,9 +243,51 @@ mod tests {
             "--all-features --no-fail-fast -p braid-core",
         );
         check(
-            &["--only", "local", "--package=x"],
-            "--all-features --no-fail-fast --package=x",
+            &["--only", "local", "--without", "go", "--package=x"],
+            "--all-features --no-fail-fast --package=x -- --skip interop::",
         );
+    }
+
+    #[test]
+    fn only_go_can_be_done_without() {
+        for (name, message) in [
+            (
+                Some("rust"),
+                "the tests can do without go, not without `rust`",
+            ),
+            (None, "--without needs a name: go"),
+        ] {
+            let args: Vec<_> = ["--without"]
+                .into_iter()
+                .chain(name)
+                .map(str::to_owned)
+                .collect();
+            assert_eq!(Options::parse(&args).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn what_was_left_out_is_said_before_the_last_line() {
+        let totals = Totals {
+            passed: 7,
+            filtered: 3,
+            ..Totals::default()
+        };
+        let closing = |options: &Options<'_>| {
+            let left_out = options
+                .without_go
+                .then(|| options.without_go_notice(totals));
+            Outcome {
+                totals,
+                left_out,
+                good: true,
+            }
+            .closing()
+        };
+        assert_eq!(closing(&Options::default()), "7 passed, 0 failed");
+        let without = closing(&Options::without_go());
+        assert!(without.starts_with("\nWITHOUT GO: 3 interop tests were left out."));
+        assert!(without.ends_with("\n7 passed, 0 failed"));
     }
 
     #[test]

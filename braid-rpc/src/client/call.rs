@@ -71,7 +71,7 @@ pub(super) struct Times {
     /// By when it has to be on its way.
     routed_by: Instant,
     /// What the errors say.
-    pub(super) timeout: Duration,
+    timeout: Duration,
 }
 
 /// As good as never.
@@ -110,11 +110,7 @@ pub(super) async fn call(
     request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
     let times = Times::of(&inner, &target, request.headers())?;
-    let about = About {
-        timeout: times.timeout,
-        method: request.uri().clone(),
-        target,
-    };
+    let about = About::new(&target, request.uri().clone(), &times);
     let deadline = times.deadline;
     let sent = dispatch(&inner, &about, &times, request.map(Outgoing::Streamed));
     let sent = match deadline {
@@ -240,12 +236,23 @@ fn address(request: &mut Request<Outgoing>, authority: &http::uri::Authority) {
 
 /// What a call's errors tell of it.
 pub(super) struct About {
-    pub(super) target: Arc<Target>,
-    pub(super) method: Uri,
-    pub(super) timeout: Duration,
+    target: Arc<Target>,
+    method: Uri,
+    deadline: Option<Deadline>,
+    timeout: Duration,
 }
 
 impl About {
+    /// `method` is for calls that are not by name: those say it in their target.
+    pub(super) fn new(target: &Arc<Target>, method: Uri, times: &Times) -> Self {
+        Self {
+            target: Arc::clone(target),
+            method,
+            deadline: times.deadline,
+            timeout: times.timeout,
+        }
+    }
+
     fn error(&self, kind: ErrorKind, fault: &str) -> Error {
         let named = self.target.named.as_ref();
         let method = named.map_or(self.method.path(), |named| &named.method);
@@ -261,9 +268,14 @@ impl About {
         status_of(self.error(ErrorKind::Timeout, &text))
     }
 
-    /// The response broke off.
+    /// The response broke off. At a call's deadline its node may reset it, and be faster than the timer here.
     pub(super) fn lost(&self, node: &Node, error: h2::Error) -> Status {
-        let text = at(node, "was lost while the call was under way");
+        let is_over = |deadline: &Deadline| deadline.remaining().is_zero();
+        if self.deadline.as_ref().is_some_and(is_over) {
+            return self.too_late();
+        }
+        let text = format!("was lost while the call was under way: {error}");
+        let text = at(node, &text);
         let error = self
             .error(ErrorKind::Indeterminate, &text)
             .with_source(error);

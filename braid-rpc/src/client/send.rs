@@ -162,11 +162,7 @@ impl Unary<'_> {
         match &self.client.stack {
             Stack::Plain(_) => {
                 let times = Times::of(inner, &self.target, request.headers())?;
-                let about = About {
-                    target: Arc::clone(&self.target),
-                    method: Uri::default(),
-                    timeout: times.timeout,
-                };
+                let about = About::new(&self.target, Uri::default(), &times);
                 let request = request.map(Outgoing::Whole);
                 let exchanged = async {
                     let (response, held) = dispatch(inner, &about, &times, request).await?;

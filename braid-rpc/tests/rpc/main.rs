@@ -5,6 +5,7 @@ mod calls;
 mod deadlines;
 mod drain;
 mod frames;
+mod interop;
 mod layers;
 mod limits;
 mod links;

@@ -135,8 +135,8 @@ pub(crate) fn dead_address() -> SocketAddr {
     hold((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
 }
 
-/// Keeps an address from being taken until the tests are over.
-fn hold(address: SocketAddr) -> io::Result<SocketAddr> {
+/// Keeps an address from being taken until the tests are over, but by somebody who listens at just that one.
+pub(crate) fn hold(address: SocketAddr) -> io::Result<SocketAddr> {
     static HELD: Mutex<Vec<TcpSocket>> = Mutex::new(Vec::new());
     let socket = TcpSocket::new_v4()?;
     // What is left of closed connections doesn't matter.
