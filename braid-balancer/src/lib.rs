@@ -50,6 +50,7 @@ mod load;
 mod policy;
 mod share;
 mod table;
+pub mod tower;
 
 pub use self::{
     balancer::Balancer,

@@ -11,3 +11,4 @@ mod slow_start;
 mod smooth;
 mod support;
 mod table;
+mod tower;
