@@ -46,6 +46,7 @@ mod config;
 mod endpoint;
 mod entry;
 mod hash;
+mod lineup;
 mod load;
 mod policy;
 mod share;
