@@ -3,6 +3,7 @@
 use crate::{
     BalancerConfig, CoarseClock, Endpoint,
     entry::{Entry, Picked},
+    lineup::{Number, near},
     load::Time,
     policy::{Policy, Weighted},
     share::{Member, Plan, Warmup},
@@ -12,7 +13,13 @@ use arc_swap::ArcSwap;
 use braid_core::{Clock, Node, NodeId, NodeRef, Update};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
     time::Duration,
 };
 
@@ -23,6 +30,10 @@ pub struct Balancer<C> {
     // Held while a table is built. Picks never take it.
     state: Mutex<State>,
     time: Arc<Time>,
+    // The number of the table's line-up. Set after the table, so that who sees it finds that table, or a later one.
+    current: AtomicU64,
+    // Where threads keep the line-up.
+    place: usize,
 }
 
 /// What tables are built by.
@@ -59,7 +70,10 @@ impl<C: Endpoint> Balancer<C> {
             drained,
             warmup: Warmup::default(),
         };
+        static PLACES: AtomicUsize = AtomicUsize::new(0);
         Self {
+            current: AtomicU64::new(empty.lineup().number().0),
+            place: PLACES.fetch_add(1, Relaxed),
             table: ArcSwap::from_pointee(empty),
             state: Mutex::new(state),
             time,
@@ -213,6 +227,7 @@ impl<C: Endpoint> Balancer<C> {
         let picker = state.policy.picker(&weighted);
         let table = Arc::new(Table::new(entries, plan, picker, &state.drained));
         self.table.store(Arc::clone(&table));
+        self.current.store(table.lineup().number().0, Release);
         table
     }
 
@@ -223,24 +238,38 @@ impl<C: Endpoint> Balancer<C> {
     /// The node that gets the next call; `None` when none takes calls. Lock-free, allocates nothing.
     #[inline]
     pub fn pick(&self) -> Option<Picked<C>> {
-        self.table.load().pick(None)
+        self.pick_by(None)
     }
 
     /// The node that gets the next call, which is about `key` (a user's token, say): policies that hash send the same key to the same node,
     /// others don't look at it. Lock-free, allocates nothing.
     #[inline]
     pub fn pick_for(&self, key: &str) -> Option<Picked<C>> {
-        self.table.load().pick(Some(key))
+        self.pick_by(Some(key))
+    }
+
+    #[inline]
+    fn pick_by(&self, key: Option<&str>) -> Option<Picked<C>> {
+        loop {
+            let current = Number(self.current.load(Acquire));
+            let find = || Arc::clone(self.table.load().lineup());
+            // One that has left isn't in the next table.
+            if let Ok(picked) = near(self.place, current, find, |lineup| lineup.pick(key)) {
+                return picked;
+            }
+        }
     }
 
     /// This life of a node, in whatever state it is.
     pub fn by_node(&self, node: &NodeRef) -> Option<Picked<C>> {
-        self.table.load().by_node(node).map(Picked::new)
+        let table = self.table.load();
+        table.by_node(node).map(Entry::take)
     }
 
     /// The node with this id, in whatever state it is. Of two lives of it the one that takes calls.
     pub fn by_id(&self, id: &NodeId) -> Option<Picked<C>> {
-        self.table.load().by_id(id).map(Picked::new)
+        let table = self.table.load();
+        table.by_id(id).map(Entry::take)
     }
 
     /// The nodes as they are now.

@@ -65,9 +65,13 @@ impl<C> Entry<C> {
         self.kept.drained.store(drained, Relaxed);
     }
 
+    pub(crate) fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
+
     /// Sends a call to this very node, whatever the policy says.
     pub fn take(self: &Arc<Self>) -> Picked<C> {
-        Picked::new(self)
+        Picked::new(Arc::clone(self))
     }
 
     /// The node, as discovery described it when this table was built.
@@ -114,9 +118,9 @@ pub struct Picked<C>(Arc<Entry<C>>);
 
 impl<C> Picked<C> {
     #[inline]
-    pub(crate) fn new(entry: &Arc<Entry<C>>) -> Self {
+    pub(crate) fn new(entry: Arc<Entry<C>>) -> Self {
         entry.load.in_flight.fetch_add(1, Relaxed);
-        Self(Arc::clone(entry))
+        Self(entry)
     }
 
     /// Feeds the node's latency estimate.

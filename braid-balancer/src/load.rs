@@ -28,8 +28,8 @@ pub(crate) struct Time {
     pub(crate) clock: Arc<dyn Clock>,
     // Milliseconds since the clock's origin, wrapping, when the clock was last read. Picks go by this and read no clock.
     noted: AtomicU32,
-    // Milliseconds, as f32 bits.
-    decay: AtomicU32,
+    // How many decays a millisecond is, as f32 bits.
+    rate: AtomicU32,
 }
 
 /// What is known of how fast a node answers: a peak-sensitive moving average, and how old it is.
@@ -44,7 +44,7 @@ impl Time {
         let time = Self {
             clock,
             noted: AtomicU32::new(0),
-            decay: AtomicU32::new(0),
+            rate: AtomicU32::new(0),
         };
         time.set_decay(decay);
         time.note();
@@ -52,8 +52,8 @@ impl Time {
     }
 
     pub(crate) fn set_decay(&self, decay: Duration) {
-        let millis = (decay.as_secs_f32() * 1e3).max(f32::MIN_POSITIVE);
-        self.decay.store(millis.to_bits(), Relaxed);
+        let rate = 1e-3 / decay.as_secs_f32().max(1e-6);
+        self.rate.store(rate.to_bits(), Relaxed);
     }
 
     /// Reads the clock.
@@ -74,7 +74,7 @@ impl Time {
         if millis == 0 || millis > u32::MAX / 2 {
             return 0.0;
         }
-        millis as f32 / f32::from_bits(self.decay.load(Relaxed))
+        millis as f32 * f32::from_bits(self.rate.load(Relaxed))
     }
 }
 
@@ -91,7 +91,8 @@ impl Load {
     pub(crate) fn observe(&self, latency: Duration) {
         let now = self.time.note();
         // Zero stands for nothing known.
-        let nanos = (latency.as_nanos() as f32).max(1.0);
+        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX) as f32;
+        let nanos = nanos.max(1.0);
         let fold = |before: u64| {
             let (average, stamp) = unpack(before);
             let age = self.time.age(stamp, now);
@@ -133,23 +134,25 @@ impl Latency {
         fade(self.age)
     }
 
-    /// How many times as slow as `other` the node is, as far as both are still fresh: what is long past counts as no difference, and so it
-    /// does when one of them isn't known.
+    /// How slow two nodes are relative to each other, as far as what is known of both is still fresh: what is long past counts as no
+    /// difference, and so it does when one of them isn't known. Only the ratio of the two numbers means something.
+    #[inline]
     #[must_use]
-    pub fn times(this: Option<Self>, other: Option<Self>) -> f32 {
+    pub fn compare(this: Option<Self>, other: Option<Self>) -> (f32, f32) {
         let (Some(a), Some(b)) = (this, other) else {
-            return 1.0;
+            return (1.0, 1.0);
         };
         let freshness = fade(a.age.max(b.age));
         if a.nanos >= b.nanos {
-            1.0 + freshness * (a.nanos / b.nanos - 1.0)
+            (b.nanos + freshness * (a.nanos - b.nanos), b.nanos)
         } else {
-            1.0 / (1.0 + freshness * (b.nanos / a.nanos - 1.0))
+            (a.nanos, a.nanos + freshness * (b.nanos - a.nanos))
         }
     }
 }
 
 /// e to the power of -`age`.
+#[inline]
 fn fade(age: f32) -> f32 {
     // Most estimates are young: then this is as good (to 1 in 8,000), and much cheaper.
     if age < 1.0 / 64.0 {

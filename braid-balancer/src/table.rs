@@ -1,12 +1,7 @@
 //! A snapshot of a service's nodes.
 
-use crate::{
-    entry::{Entry, Picked},
-    load::Latency,
-    policy::{Candidates, Loads, Picker},
-    share::Plan,
-};
-use braid_core::{Node, NodeId, NodeRef, NodeState};
+use crate::{entry::Entry, lineup::Lineup, policy::Picker, share::Plan};
+use braid_core::{NodeId, NodeRef, NodeState};
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -23,7 +18,7 @@ pub struct Table<C> {
     wanted: Box<[Arc<Entry<C>>]>,
     ready: Box<[Arc<Entry<C>>]>,
     drained: Arc<BTreeSet<NodeId>>,
-    picker: Box<dyn Picker>,
+    lineup: Arc<Lineup<C>>,
 }
 
 impl<C> Table<C> {
@@ -42,14 +37,15 @@ impl<C> Table<C> {
             let entries = indexes.iter().map(|index| Arc::clone(&entries[*index]));
             entries.collect()
         };
+        let ready: Box<[_]> = chosen(&plan.ready);
         Self {
+            lineup: Arc::new(Lineup::new(&ready, &plan.weights, picker)),
             wanted: chosen(&plan.wanted),
-            ready: chosen(&plan.ready),
+            ready,
             drained: Arc::clone(drained),
             plan,
             entries,
             ids,
-            picker,
         }
     }
 
@@ -90,10 +86,8 @@ impl<C> Table<C> {
         self.plan == *plan
     }
 
-    #[inline]
-    pub(crate) fn pick(&self, key: Option<&str>) -> Option<Picked<C>> {
-        let index = self.picker.pick(&Candidates::new(self, key))?;
-        self.ready.get(index).map(Picked::new)
+    pub(crate) fn lineup(&self) -> &Arc<Lineup<C>> {
+        &self.lineup
     }
 
     pub(crate) fn by_node(&self, node: &NodeRef) -> Option<&Arc<Entry<C>>> {
@@ -120,27 +114,5 @@ impl<C> Table<C> {
         let rest = &self.entries[*first..];
         let count = rest.iter().take_while(|e| e.node().node.id == *id).count();
         &rest[..count]
-    }
-}
-
-impl<C> Loads for Table<C> {
-    fn count(&self) -> usize {
-        self.ready.len()
-    }
-
-    fn in_flight(&self, index: usize) -> usize {
-        self.ready[index].in_flight()
-    }
-
-    fn node(&self, index: usize) -> &Node {
-        self.ready[index].node()
-    }
-
-    fn weight(&self, index: usize) -> u32 {
-        self.plan.weights[index]
-    }
-
-    fn latency(&self, index: usize) -> Option<Latency> {
-        self.ready[index].latency()
     }
 }

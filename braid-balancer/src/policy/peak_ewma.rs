@@ -22,7 +22,7 @@ const MARGIN: f32 = 2.0;
 /// difference to depart from them. Latency is Finagle's peak EWMA, as linkerd uses it: a slower answer counts at once, a faster one bit
 /// by bit. It is fed by [`Picked::observe`](crate::Picked::observe).
 ///
-/// Unlike in Finagle an estimate doesn't fade to zero but to no difference ([`Latency::times`]): at a low rate of calls everything is
+/// Unlike in Finagle an estimate doesn't fade to zero but to no difference ([`Latency::compare`]): at a low rate of calls everything is
 /// old, and shares are the weights'; and a node that nothing is known of counts as fast as the one that it is compared with, so that a new
 /// node is neither flooded nor starved. A node that doesn't answer loses by its calls in flight.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,9 +69,14 @@ impl Picker for BetterOfTwo {
             let calls = candidates.in_flight(index) + more;
             1.0 + calls as f32 * self.per_call[index]
         };
-        let times = Latency::times(candidates.latency(first), candidates.latency(second));
-        let margin = if times > CLEARLY { 1.0 } else { MARGIN };
-        let better = margin * load(second, 1) < times * load(first, 0);
+        let (slowness, of_second) =
+            Latency::compare(candidates.latency(first), candidates.latency(second));
+        let margin = if slowness > CLEARLY * of_second {
+            1.0
+        } else {
+            MARGIN
+        };
+        let better = margin * of_second * load(second, 1) < slowness * load(first, 0);
         Some(if better { second } else { first })
     }
 }

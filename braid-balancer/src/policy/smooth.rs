@@ -237,43 +237,36 @@ fn divide_by_gcd(weights: &mut [u32]) {
 
 /// One period of nginx's picks.
 ///
-/// After t steps a node of weight w that was picked c times has the current weight t·w - c·total. Nodes of equal weight are picked in
-/// turn, so only one of each group has to be compared: the cost is the period times the number of different weights.
+/// Nodes of equal weight are picked in turn, so only one of each group has to be looked at: the cost is the period times the number of
+/// different weights. The groups' numbers lie apart from their members, so that both loops over them take several at a time.
 fn sequence(weights: &[u32]) -> Box<[u32]> {
-    struct Group {
-        weight: i64,
-        members: Vec<u32>,
-        next: usize,
-        rounds: i64,
-    }
     let mut by_weight = BTreeMap::<u32, Vec<u32>>::new();
     for (index, weight) in (0..).zip(weights) {
         by_weight.entry(*weight).or_default().push(index);
     }
-    let mut groups: Vec<Group> = by_weight
-        .into_iter()
-        .map(|(weight, members)| Group {
-            weight: weight.into(),
-            members,
-            next: 0,
-            rounds: 0,
-        })
-        .collect();
-    let total: i64 = weights.iter().copied().map(i64::from).sum();
-    (1..=total)
-        .map(|step| {
-            let group = groups
-                .iter_mut()
-                .max_by_key(|group| {
-                    let current = step * group.weight - total * group.rounds;
-                    (current, std::cmp::Reverse(group.members[group.next]))
-                })
+    let number = |weight: u32| i32::try_from(weight).expect("reduced to the longest period");
+    let steps: Vec<i32> = by_weight.keys().map(|weight| number(*weight)).collect();
+    let groups: Vec<Vec<u32>> = by_weight.into_values().collect();
+    let total: i32 = weights.iter().map(|weight| number(*weight)).sum();
+    // What the next member of each group has now; and which one that is.
+    let mut current = vec![0; groups.len()];
+    let mut next = vec![0; groups.len()];
+    (0..total)
+        .map(|_| {
+            for (current, step) in current.iter_mut().zip(&steps) {
+                *current += step;
+            }
+            let highest = current.iter().copied().fold(i32::MIN, i32::max);
+            let (group, picked) = (0..groups.len())
+                .filter(|group| current[*group] == highest)
+                .map(|group| (group, groups[group][next[group]]))
+                .min_by_key(|(_, member)| *member)
                 .expect("weights that add up to something come from a node");
-            let picked = group.members[group.next];
-            group.next += 1;
-            if group.next == group.members.len() {
-                group.next = 0;
-                group.rounds += 1;
+            next[group] += 1;
+            // The next member has waited as long as this one did, unless a round is complete.
+            if next[group] == groups[group].len() {
+                next[group] = 0;
+                current[group] -= total;
             }
             picked
         })

@@ -1,6 +1,7 @@
 //! The balancer from outside: its policy's sequence, and its table.
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod churn;
 mod health;
 mod kind;
 mod peak_ewma;
@@ -11,3 +12,4 @@ mod slow_start;
 mod smooth;
 mod support;
 mod table;
+mod tower;

@@ -156,6 +156,55 @@ fn weights() -> impl Strategy<Value = Vec<u32>> {
     ]
 }
 
+/// Up to 60 weights that add up to the longest period at most.
+fn long_periods() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(1..4_000_u32, 1..60).prop_map(|mut weights| {
+        let mut left = SmoothWeighted::MAX_PERIOD;
+        for weight in &mut weights {
+            *weight = (*weight).min(left);
+            left -= *weight;
+        }
+        weights
+    })
+}
+
+fn check_a_period(weights: &[u32]) -> Result<(), TestCaseError> {
+    let balancer = Balancer::new(SmoothWeighted::new());
+    balancer.apply([reset(weights)], |_| ());
+    let mut nginx = Nginx::new(weights);
+    let sum: u32 = weights.iter().sum();
+    // And into the next one.
+    for step in 0..sum + 10 {
+        let (ours, nginx) = (pick(&balancer), nginx.pick());
+        // Comparing what is equal costs more than the picks do.
+        if ours != nginx {
+            prop_assert_eq!(ours, nginx, "step {} of {:?}", step, weights);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_longest_period_is_exact() {
+    for weights in [
+        &[65_535, 1][..],
+        &[1; 300],
+        &[30_000, 30_000, 5_536],
+        &[20_001, 3, 45_532],
+    ] {
+        check_a_period(weights).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whole_periods_are_those_of_nginx(weights in long_periods()) {
+        check_a_period(&weights)?;
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
