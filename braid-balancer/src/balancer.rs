@@ -3,7 +3,7 @@
 use crate::{
     BalancerConfig, CoarseClock, Endpoint,
     entry::{Entry, Picked},
-    lineup::{Number, near},
+    lineup::{Left, Number, near},
     load::Time,
     policy::{Policy, Weighted},
     share::{Member, Plan, Warmup},
@@ -250,14 +250,12 @@ impl<C: Endpoint> Balancer<C> {
 
     #[inline]
     fn pick_by(&self, key: Option<&str>) -> Option<Picked<C>> {
-        loop {
-            let current = Number(self.current.load(Acquire));
-            let find = || Arc::clone(self.table.load().lineup());
-            // One that has left isn't in the next table.
-            if let Ok(picked) = near(self.place, current, find, |lineup| lineup.pick(key)) {
-                return picked;
-            }
-        }
+        let current = Number(self.current.load(Acquire));
+        let find = || Arc::clone(self.table.load().lineup());
+        near(self.place, current, find, |lineup| lineup.pick(key)).unwrap_or_else(|Left| {
+            // The table is being replaced. The present one keeps its entries while it is looked at.
+            self.table.load().lineup().pick(key).unwrap_or_default()
+        })
     }
 
     /// This life of a node, in whatever state it is.

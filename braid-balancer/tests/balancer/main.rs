@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod churn;
+mod config;
 mod health;
 mod kind;
+mod latency;
 mod peak_ewma;
 mod random;
 mod rendezvous;
