@@ -145,6 +145,24 @@ async fn nodes_are_connected_before_the_first_call_is_balanced() {
 }
 
 #[tokio::test]
+async fn the_first_call_waits_a_moment_for_nodes_that_are_slow_and_no_longer() {
+    let fleet = Fleet::default();
+    let _node = fleet.start("login", "login-1").await;
+    // Accepts, and never says a word.
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    fleet.put(&node_at("login", "login-2", mute.local_addr().unwrap()));
+    let client = fleet.client();
+    let begun = Instant::now();
+    assert_eq!(soon(who(&client, "login")).await.unwrap(), "login-1");
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_millis(50), "{waited:?}");
+    assert!(
+        waited < ClientConfig::default().connect_timeout,
+        "{waited:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_node_that_joins_is_called_only_when_it_is_connected() {
     let fleet = Fleet::default();
     let _node = fleet.start("login", "login-1").await;
