@@ -2,7 +2,7 @@
 
 use crate::support::{Fleet, dead_address, names, node_at, soon, until, who};
 use braid_core::{CallOptions, ErrorKind};
-use braid_rpc::{Backoff, Client, ClientConfig};
+use braid_rpc::{Backoff, Client, ClientConfig, balancer::PolicyKind};
 use bytes::Bytes;
 use std::{
     net::SocketAddr,
@@ -231,6 +231,8 @@ async fn names_of_services_that_nobody_ever_saw_are_forgotten() {
     let _node = fleet.start("login", "login-1").await;
     let client = fleet.client();
     who(&client, "login").await.unwrap();
+    let policy = PolicyKind::Rendezvous.build();
+    client.set_policy("expected", policy).unwrap();
     let before = Handle::current().metrics().num_alive_tasks();
     for name in 0..2_500 {
         let error = who(&client, &format!("nobody-{name}")).await.unwrap_err();
@@ -238,8 +240,10 @@ async fn names_of_services_that_nobody_ever_saw_are_forgotten() {
     }
     let most = before + 1_000;
     until(|| Handle::current().metrics().num_alive_tasks() <= most).await;
-    let services = format!("{client:?}").matches("nobody-").count();
+    let shown = format!("{client:?}");
+    let services = shown.matches("nobody-").count();
     assert!((1..1_000).contains(&services), "{services}");
+    assert!(shown.contains("expected"), "something was said of it");
     assert_eq!(soon(who(&client, "login")).await.unwrap(), "login-1");
     // One that was forgotten is followed again.
     let _late = fleet.start("nobody-7", "late-1").await;

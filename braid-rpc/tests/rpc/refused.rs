@@ -9,7 +9,11 @@ use std::{
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 /// A peer that ends every stream with a reason, and counts them.
 async fn resets_with(reason: h2::Reason) -> (SocketAddr, Arc<AtomicUsize>) {
@@ -30,6 +34,87 @@ async fn resets_with(reason: h2::Reason) -> (SocketAddr, Arc<AtomicUsize>) {
         }
     });
     (address, count)
+}
+
+/// Speaks as much HTTP/2 as it takes to answer the first request with a GOAWAY that says how far it will look, and then nothing.
+async fn goes_away(mut stream: TcpStream, last_looked_at: u32, goodbyes: &AtomicUsize) {
+    const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+    const HEADERS: u8 = 1;
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    stream.write_all(&settings).await.unwrap();
+    stream.read_exact(&mut [0; PREFACE]).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        if stream.read_exact(&mut head).await.is_err() {
+            return;
+        }
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).await.unwrap();
+        if head[3] == HEADERS {
+            goodbyes.fetch_add(1, SeqCst);
+            let mut goodbye = vec![0, 0, 8, 7, 0, 0, 0, 0, 0];
+            goodbye.extend(last_looked_at.to_be_bytes());
+            goodbye.extend([0; 4]);
+            stream.write_all(&goodbye).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_beyond_what_a_goaway_will_look_at_is_made_again_elsewhere() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let goodbyes = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&goodbyes);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let counted = Arc::clone(&counted);
+            tokio::spawn(async move { goes_away(stream, 0, &counted).await });
+        }
+    });
+    let fleet = Fleet::default();
+    fleet.put(&node_at("login", "login-1", address));
+    let node = fleet.start("login", "login-2").await;
+    let client = fleet.client();
+    for _ in 0..10 {
+        assert_eq!(soon(who(&client, "login")).await.unwrap(), "login-2");
+    }
+    assert_eq!(node.calls(), 10);
+    assert!(goodbyes.load(SeqCst) > 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_going_away_is_left_before_a_typed_call_is_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let behind = Fleet::default().start("login", "login-1").await;
+    let goodbyes = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&goodbyes);
+    tokio::spawn(async move {
+        // The first connection looks at its first call for ever, and takes no other one.
+        let (first, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move { goes_away(first, 1, &counted).await });
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(behind.node.address).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    let fleet = Fleet::default();
+    fleet.put(&node_at("login", "login-1", address));
+    let client = fleet.client();
+    let _hangs = tokio::spawn({
+        let client = client.clone();
+        async move { who(&client, "login").await }
+    });
+    until(|| goodbyes.load(SeqCst) == 1).await;
+    let mut health = HealthClient::new(client.channel("login").unwrap());
+    for _ in 0..3 {
+        soon(health.check(HealthCheckRequest::default()))
+            .await
+            .unwrap();
+    }
+    assert_eq!(client.nodes("login")[0].in_flight, 1, "the first goes on");
 }
 
 #[tokio::test]
