@@ -13,14 +13,14 @@ const MARGIN: f32 = 2.0;
 /// The better of two nodes, by latency and calls in flight.
 ///
 /// # Behavior
-/// Two nodes are drawn by weight (Mitzenmacher, "The power of two choices in randomized load balancing", 2001). The first one gets the call,
-/// unless the second would be better even with this call on top:
+/// Two nodes are drawn by weight (Mitzenmacher, "The power of two choices in randomized load balancing", 2001). The first one gets the
+/// call, unless the second would be better even with this call on top:
 ///
 /// latency of the second · (1 + (its calls in flight + 1) / its weight) < latency of the first · (1 + its calls in flight / its weight)
 ///
-/// with weights relative to the mean; and where the latencies are much the same, it has to be twice as good. So among idle nodes that answer alike the shares are exactly the weights', and it takes a real
-/// difference to depart from them. Latency is Finagle's peak EWMA, as linkerd uses it: a slower answer counts at once, a faster one bit
-/// by bit. It is fed by [`Picked::observe`](crate::Picked::observe).
+/// with weights relative to the mean; and where the latencies are much the same, it has to be twice as good. So among idle nodes that
+/// answer alike the shares are exactly the weights', and it takes a real difference to depart from them. Latency is Finagle's peak EWMA, as
+/// linkerd uses it: a slower answer counts at once, a faster one bit by bit. It is fed by [`Picked::observe`](crate::Picked::observe).
 ///
 /// Unlike in Finagle an estimate doesn't fade to zero but to no difference ([`Latency::compare`]): at a low rate of calls everything is
 /// old, and shares are the weights'; and a node that nothing is known of counts as fast as the one that it is compared with, so that a new

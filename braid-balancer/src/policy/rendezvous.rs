@@ -34,6 +34,9 @@ impl Policy for Rendezvous {
             weight: weighted.weight.into(),
         });
         Box::new(Highest {
+            even: nodes
+                .windows(2)
+                .all(|pair| pair[0].weight == pair[1].weight),
             contestants: contestants.collect(),
             alias: Alias::new(nodes),
         })
@@ -42,6 +45,8 @@ impl Policy for Rendezvous {
 
 #[derive(Debug)]
 struct Highest {
+    /// All weights are the same: the highest hash wins, and nobody needs a logarithm, which costs most of a pick.
+    even: bool,
     contestants: Box<[Contestant]>,
     alias: Alias,
 }
@@ -58,18 +63,25 @@ impl Picker for Highest {
             return self.alias.draw();
         };
         let key = hash::stable(key.as_bytes());
-        let score = |node: &Contestant| node.weight / minus_ln(hash::pair(key, node.hash));
+        let score = |node: &Contestant| match hash::pair(key, node.hash) {
+            hash if self.even => number(hash),
+            hash => node.weight / minus_ln(hash),
+        };
         let scores = self.contestants.iter().map(score).enumerate();
         let (winner, _) = scores.reduce(|best, next| if next.1 > best.1 { next } else { best })?;
         Some(winner)
     }
 }
 
+/// A hash as a number: 52 bits, and a half, which is never 0 nor 2^52, and still exact.
+fn number(hash: u64) -> f64 {
+    (hash >> 12) as f64 + 0.5
+}
+
 /// -ln of a hash as a number between 0 and 1. By basic arithmetic only, which is the same to the last bit on every platform; a library's
 /// logarithm isn't.
 fn minus_ln(hash: u64) -> f64 {
-    // 52 bits, and a half, which is neither 0 nor 1 and still exact.
-    let number = (hash >> 12) as f64 + 0.5;
+    let number = number(hash);
     // number = m · 2^e with m from 1/√2 to √2.
     let bits = number.to_bits();
     let (mut e, mut m) = (
@@ -98,7 +110,7 @@ mod tests {
         let extremes = [0, 1, 1 << 11, u64::MAX, u64::MAX >> 1];
         let random = (0..10_000).map(|_| fastrand::u64(..) >> fastrand::u32(..50));
         for hash in extremes.into_iter().chain(random) {
-            let expected = -(((hash >> 12) as f64 + 0.5) / (1_u64 << 52) as f64).ln();
+            let expected = -(number(hash) / (1_u64 << 52) as f64).ln();
             let error = (minus_ln(hash) / expected - 1.0).abs();
             assert!(error < 1e-12, "{hash}: {error}");
         }

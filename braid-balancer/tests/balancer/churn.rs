@@ -39,7 +39,7 @@ fn over_a_thousand_updates_nothing_of_former_nodes_stays() {
         apply(reset((0..5).map(|i| node(&format!("n{i}")))));
         let held = balancer.pick().unwrap();
         let (picked, over) = (Barrier::new(2), Barrier::new(2));
-        std::thread::scope(|scope| {
+        let (left, there) = std::thread::scope(|scope| {
             // A thread that has picked once, and is idle from then on.
             scope.spawn(|| {
                 drop(balancer.pick());
@@ -57,15 +57,13 @@ fn over_a_thousand_updates_nothing_of_former_nodes_stays() {
                     ))),
                 }
             }
-            let there = balancer.table().entries().len();
-            assert!(there <= 6);
-            assert_eq!(
-                alive.load(Relaxed),
-                there + 1,
-                "{kind}: those there, and the one held"
-            );
+            // Judged when that thread has been let go, which a failure would leave waiting.
+            let counts = (alive.load(Relaxed), balancer.table().entries().len());
             over.wait();
+            counts
         });
+        assert!(there <= 6);
+        assert_eq!(left, there + 1, "{kind}: those there, and the one held");
         assert!(!held.is_present());
         drop(held);
         assert_eq!(alive.load(Relaxed), balancer.table().entries().len());

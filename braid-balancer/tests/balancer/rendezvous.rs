@@ -37,6 +37,19 @@ fn keys_go_where_they_always_went() {
     );
 }
 
+/// With even weights nobody needs a logarithm; the outcome is the same.
+#[test]
+fn even_weights_send_keys_where_almost_even_ones_do() {
+    let even = homes(&fleet(&[1_000_000; 6]), 500);
+    let almost = homes(
+        &fleet(&[
+            1_000_000, 1_000_000, 1_000_001, 1_000_000, 1_000_000, 1_000_000,
+        ]),
+        500,
+    );
+    assert_eq!(even, almost);
+}
+
 #[test]
 fn keys_are_spread_by_weight() {
     let weights = [5, 3, 1, 1];
