@@ -49,6 +49,14 @@ const REQUIREMENTS: &[Requirement] = &[
         at_least: None,
         install: &["rustup", "component", "add", "rustfmt"],
     },
+    Requirement {
+        name: "cmake",
+        why: "builds what the benchmark's anchors compress with",
+        needed_by: &["bench"],
+        probe: &["cmake", "--version"],
+        at_least: None,
+        install: &["apt-get", "install", "--yes", "cmake"],
+    },
 ];
 
 /// Runs the command line `setup [--install] [--without NAME]...`.
@@ -213,7 +221,7 @@ mod tests {
         let error = parse(&["--without", "java"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "--without takes one of rust, clippy, rustfmt, not `java`"
+            "--without takes one of rust, clippy, rustfmt, cmake, not `java`"
         );
         let error = parse(&["--instal"]).unwrap_err();
         assert_eq!(
