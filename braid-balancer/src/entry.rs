@@ -1,39 +1,45 @@
 //! One node of a table, and the guard of a call to it.
 
-use braid_core::{Node, NodeState};
+use crate::load::{Latency, Load, Time};
+use braid_core::Node;
 use std::{
     ops::Deref,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 /// One node, with what the table's user keeps for it.
 #[derive(Debug)]
+// Its count of references changes with each pick: see `Load`.
+#[repr(align(128))]
 pub struct Entry<C> {
     node: Arc<Node>,
     // What stays when discovery says something else of the same node; entries before and after the change share it.
     kept: Arc<Kept<C>>,
+    load: Arc<Load>,
 }
 
 #[derive(Debug)]
 struct Kept<C> {
-    in_flight: AtomicUsize,
     present: AtomicBool,
+    drained: AtomicBool,
     owned: C,
 }
 
 impl<C> Entry<C> {
-    pub(crate) fn new(node: Arc<Node>, owned: C) -> Self {
+    pub(crate) fn new(node: Arc<Node>, owned: C, time: &Arc<Time>) -> Self {
         let kept = Kept {
-            in_flight: AtomicUsize::new(0),
             present: AtomicBool::new(true),
+            drained: AtomicBool::new(false),
             owned,
         };
         Self {
             node,
             kept: Arc::new(kept),
+            load: Arc::new(Load::new(Arc::clone(time))),
         }
     }
 
@@ -42,6 +48,7 @@ impl<C> Entry<C> {
         Self {
             node,
             kept: Arc::clone(&self.kept),
+            load: Arc::clone(&self.load),
         }
     }
 
@@ -54,8 +61,8 @@ impl<C> Entry<C> {
         self.kept.present.store(false, Relaxed);
     }
 
-    pub(crate) fn takes_part(&self) -> bool {
-        self.node.state == NodeState::Ready && self.node.weight > 0
+    pub(crate) fn set_drained(&self, drained: bool) {
+        self.kept.drained.store(drained, Relaxed);
     }
 
     /// Sends a call to this very node, whatever the policy says.
@@ -72,7 +79,13 @@ impl<C> Entry<C> {
     /// How many [`Picked`]s of the node are alive.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.kept.in_flight.load(Relaxed)
+        self.load.in_flight.load(Relaxed)
+    }
+
+    /// What is known of the node's latency, by [`Picked::observe`].
+    #[must_use]
+    pub fn latency(&self) -> Option<Latency> {
+        self.load.latency()
     }
 
     /// What the table's user keeps for the node.
@@ -86,6 +99,12 @@ impl<C> Entry<C> {
     pub fn is_present(&self) -> bool {
         self.kept.present.load(Relaxed)
     }
+
+    /// True while the node is drained by hand ([`Balancer::drain`](crate::Balancer::drain)).
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.kept.drained.load(Relaxed)
+    }
 }
 
 /// A node that a call goes to. It counts as load of the node until it is dropped.
@@ -94,15 +113,26 @@ impl<C> Entry<C> {
 pub struct Picked<C>(Arc<Entry<C>>);
 
 impl<C> Picked<C> {
+    #[inline]
     pub(crate) fn new(entry: &Arc<Entry<C>>) -> Self {
-        entry.kept.in_flight.fetch_add(1, Relaxed);
+        entry.load.in_flight.fetch_add(1, Relaxed);
         Self(Arc::clone(entry))
+    }
+
+    /// Feeds the node's latency estimate.
+    ///
+    /// A call that was given up counts with the time it was waited for: a node that never answers would stay unknown otherwise. A
+    /// failure that came fast is no sign of a fast node; leave it out.
+    #[inline]
+    pub fn observe(&self, latency: Duration) {
+        self.0.load.observe(latency);
     }
 }
 
 impl<C> Drop for Picked<C> {
+    #[inline]
     fn drop(&mut self) {
-        self.0.kept.in_flight.fetch_sub(1, Relaxed);
+        self.0.load.in_flight.fetch_sub(1, Relaxed);
     }
 }
 

@@ -41,15 +41,27 @@
 //! ([`Balancer::set_policy`]). [`SmoothWeighted`] is nginx's smooth weighted round-robin.
 
 mod balancer;
+mod clock;
+mod config;
+mod endpoint;
 mod entry;
+mod hash;
+mod load;
 mod policy;
-mod smooth;
+mod share;
 mod table;
+pub mod tower;
 
 pub use self::{
     balancer::Balancer,
+    clock::CoarseClock,
+    config::{BalancerConfig, SlowStart, Subset, ZonePreference},
+    endpoint::{Endpoint, Health},
     entry::{Entry, Picked},
-    policy::{Candidates, Picker, Policy},
-    smooth::SmoothWeighted,
+    load::Latency,
+    policy::{
+        Candidates, LeastRequest, PeakEwma, Picker, Policy, PolicyKind, Rendezvous, SmoothWeighted,
+        Weighted, WeightedRandom,
+    },
     table::Table,
 };

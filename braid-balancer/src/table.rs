@@ -2,40 +2,53 @@
 
 use crate::{
     entry::{Entry, Picked},
-    policy::{Candidates, Loads, Picker, Policy},
+    load::Latency,
+    policy::{Candidates, Loads, Picker},
+    share::Plan,
 };
 use braid_core::{Node, NodeId, NodeRef, NodeState};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
-/// A service's nodes at one moment. It never changes; [`Balancer::apply`](crate::Balancer::apply) publishes a new one.
+/// A service's nodes at one moment. It never changes; the [`Balancer`](crate::Balancer) publishes a new one.
 #[derive(Debug)]
 pub struct Table<C> {
     // Sorted by NodeRef, so that the lives of one id are neighbours.
-    entries: Box<[Arc<Entry<C>>]>,
+    entries: Vec<Arc<Entry<C>>>,
     // Where the lives of an id begin.
     ids: HashMap<NodeId, usize>,
+    plan: Plan,
+    wanted: Box<[Arc<Entry<C>>]>,
     ready: Box<[Arc<Entry<C>>]>,
+    drained: Arc<BTreeSet<NodeId>>,
     picker: Box<dyn Picker>,
 }
 
 impl<C> Table<C> {
-    /// `entries` are sorted by [`NodeRef`].
-    pub(crate) fn new(entries: Vec<Arc<Entry<C>>>, policy: &dyn Policy) -> Self {
+    /// `entries` are sorted by [`NodeRef`]; `plan` and `picker` are made of them.
+    pub(crate) fn new(
+        entries: Vec<Arc<Entry<C>>>,
+        plan: Plan,
+        picker: Box<dyn Picker>,
+        drained: &Arc<BTreeSet<NodeId>>,
+    ) -> Self {
         let mut ids = HashMap::with_capacity(entries.len());
         for (index, entry) in entries.iter().enumerate() {
             ids.entry(entry.node().node.id.clone()).or_insert(index);
         }
-        let ready: Box<[_]> = entries
-            .iter()
-            .filter(|entry| entry.takes_part())
-            .map(Arc::clone)
-            .collect();
-        let nodes: Vec<&Node> = ready.iter().map(|entry| &**entry.node()).collect();
-        let picker = policy.picker(&nodes);
+        let chosen = |indexes: &[usize]| {
+            let entries = indexes.iter().map(|index| Arc::clone(&entries[*index]));
+            entries.collect()
+        };
         Self {
-            entries: entries.into(),
+            wanted: chosen(&plan.wanted),
+            ready: chosen(&plan.ready),
+            drained: Arc::clone(drained),
+            plan,
+            entries,
             ids,
-            ready,
             picker,
         }
     }
@@ -46,14 +59,40 @@ impl<C> Table<C> {
         &self.entries
     }
 
-    /// The nodes that take part in balancing, sorted by [`NodeRef`].
+    /// The nodes that calls may be balanced to now, sorted by [`NodeRef`]: those of [`wanted`](Self::wanted) whose health is
+    /// [`Ready`](crate::Health::Ready).
     #[must_use]
     pub fn ready(&self) -> &[Arc<Entry<C>>] {
         &self.ready
     }
 
-    pub(crate) fn pick(&self) -> Option<Picked<C>> {
-        let index = self.picker.pick(&Candidates::new(self))?;
+    /// The weights that the policy goes by, in the order of [`ready`](Self::ready): slow start and zones are in them. They are the nodes' own
+    /// when neither changes anything.
+    #[must_use]
+    pub fn weights(&self) -> &[u32] {
+        &self.plan.weights
+    }
+
+    /// The nodes that there should be connections to, sorted by [`NodeRef`]: those that take part in balancing and that zone and subset leave,
+    /// whatever their health.
+    #[must_use]
+    pub fn wanted(&self) -> &[Arc<Entry<C>>] {
+        &self.wanted
+    }
+
+    /// True while a node is drained by hand, whether it is there or not.
+    #[must_use]
+    pub fn is_drained(&self, id: &NodeId) -> bool {
+        self.drained.contains(id)
+    }
+
+    pub(crate) fn is_by(&self, plan: &Plan) -> bool {
+        self.plan == *plan
+    }
+
+    #[inline]
+    pub(crate) fn pick(&self, key: Option<&str>) -> Option<Picked<C>> {
+        let index = self.picker.pick(&Candidates::new(self, key))?;
         self.ready.get(index).map(Picked::new)
     }
 
@@ -95,5 +134,13 @@ impl<C> Loads for Table<C> {
 
     fn node(&self, index: usize) -> &Node {
         self.ready[index].node()
+    }
+
+    fn weight(&self, index: usize) -> u32 {
+        self.plan.weights[index]
+    }
+
+    fn latency(&self, index: usize) -> Option<Latency> {
+        self.ready[index].latency()
     }
 }

@@ -1,6 +1,6 @@
 //! The table: what takes part, what is reachable by name, what stays over changes.
 
-use braid_balancer::{Balancer, Candidates, Picker, Policy, SmoothWeighted};
+use braid_balancer::{Balancer, Candidates, Endpoint, Picker, Policy, SmoothWeighted, Weighted};
 use braid_core::{Node, NodeId, NodeRef, NodeState, ServiceName, Uid, Update};
 use std::sync::{
     Arc,
@@ -16,9 +16,13 @@ fn node(id: &str, uid: &str, port: u16) -> Node {
     Node::new(service, who(id, uid), ([127, 0, 0, 1], port).into())
 }
 
+struct Number(usize);
+
+impl Endpoint for Number {}
+
 /// A balancer whose entries own the number of their making.
 struct Numbered {
-    balancer: Balancer<usize>,
+    balancer: Balancer<Number>,
     made: AtomicUsize,
 }
 
@@ -34,7 +38,7 @@ impl Numbered {
 
     fn apply(&self, update: Update) {
         self.balancer
-            .apply([update], |_| self.made.fetch_add(1, Relaxed));
+            .apply([update], |_| Number(self.made.fetch_add(1, Relaxed)));
     }
 
     fn reset(&self, nodes: &[Node]) {
@@ -47,7 +51,7 @@ impl Numbered {
 
     fn number(&self, id: &str) -> Option<usize> {
         let id = NodeId::new(id).unwrap();
-        self.balancer.by_id(&id).map(|picked| *picked.owned())
+        self.balancer.by_id(&id).map(|picked| picked.owned().0)
     }
 
     fn picks(&self, count: usize) -> Vec<String> {
@@ -141,7 +145,7 @@ fn several_updates_make_one_table() {
         Update::Upsert(Arc::new(node("b", "1", 2))),
         Update::Remove(who("a", "1")),
     ];
-    table.balancer.apply(updates, |_| 0);
+    table.balancer.apply(updates, |_| Number(0));
     assert_eq!(table.picks(2), ["b", "b"]);
 }
 
@@ -150,7 +154,7 @@ fn several_updates_make_one_table() {
 struct LeastLoaded;
 
 impl Policy for LeastLoaded {
-    fn picker(&self, _: &[&Node]) -> Box<dyn Picker> {
+    fn picker(&self, _: &[Weighted<'_>]) -> Box<dyn Picker> {
         Box::new(Self)
     }
 }

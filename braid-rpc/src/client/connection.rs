@@ -2,6 +2,7 @@
 
 use super::{config::ClientConfig, greeting::Greeting};
 use crate::tasks::Tasks;
+use braid_balancer::Endpoint;
 use http::{Request, Response, uri::Authority};
 use hyper::{
     body::Incoming,
@@ -57,6 +58,8 @@ pub(super) enum SendError {
     /// It may have been handled.
     Lost(hyper::Error),
 }
+
+impl Endpoint for Connection {}
 
 impl Connection {
     pub(super) fn new(address: SocketAddr, config: Arc<ClientConfig>, tasks: Tasks) -> Self {

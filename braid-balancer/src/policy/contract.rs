@@ -1,5 +1,6 @@
 //! What a balancing policy is.
 
+use crate::load::Latency;
 use braid_core::Node;
 use std::{fmt, fmt::Debug};
 
@@ -11,7 +12,24 @@ pub trait Policy: Debug + Send + Sync + 'static {
     /// Makes what picks among these nodes from now on. Called once for each new table, never by two threads at once.
     ///
     /// `nodes` are ready, have a weight, and are sorted by [`NodeRef`](braid_core::NodeRef); there may be none.
-    fn picker(&self, nodes: &[&Node]) -> Box<dyn Picker>;
+    fn picker(&self, nodes: &[Weighted<'_>]) -> Box<dyn Picker>;
+}
+
+/// What is chosen at run time is a policy too.
+impl Policy for Box<dyn Policy> {
+    fn picker(&self, nodes: &[Weighted<'_>]) -> Box<dyn Picker> {
+        (**self).picker(nodes)
+    }
+}
+
+/// A node that a [`Picker`] is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Weighted<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// Its share of calls relative to the others of the table, at least 1. The node's own weight, unless slow start or a zone preference is at
+    /// work: then all weights are on another scale.
+    pub weight: u32,
 }
 
 /// Picks among the nodes of one table.
@@ -22,25 +40,36 @@ pub trait Picker: Debug + Send + Sync + 'static {
     fn pick(&self, candidates: &Candidates<'_>) -> Option<usize>;
 }
 
-/// The nodes that a [`Picker`] picks among, as they are at this moment.
-pub struct Candidates<'a>(&'a dyn Loads);
+/// The nodes that a [`Picker`] picks among, as they are at this moment, and the call that they are picked for.
+pub struct Candidates<'a> {
+    loads: &'a dyn Loads,
+    key: Option<&'a str>,
+}
 
 /// Keeps the type of what entries own out of the policies.
 pub(crate) trait Loads {
     fn count(&self) -> usize;
     fn in_flight(&self, index: usize) -> usize;
     fn node(&self, index: usize) -> &Node;
+    fn weight(&self, index: usize) -> u32;
+    fn latency(&self, index: usize) -> Option<Latency>;
 }
 
 impl<'a> Candidates<'a> {
-    pub(crate) fn new(loads: &'a dyn Loads) -> Self {
-        Self(loads)
+    pub(crate) fn new(loads: &'a dyn Loads, key: Option<&'a str>) -> Self {
+        Self { loads, key }
+    }
+
+    /// What the call is about ([`Balancer::pick_for`](crate::Balancer::pick_for)). It may be a secret.
+    #[must_use]
+    pub fn key(&self) -> Option<&'a str> {
+        self.key
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.count()
+        self.loads.count()
     }
 
     /// True when there is none.
@@ -55,7 +84,7 @@ impl<'a> Candidates<'a> {
     /// When `index` isn't less than [`len`](Self::len).
     #[must_use]
     pub fn in_flight(&self, index: usize) -> usize {
-        self.0.in_flight(index)
+        self.loads.in_flight(index)
     }
 
     /// A node.
@@ -64,7 +93,25 @@ impl<'a> Candidates<'a> {
     /// When `index` isn't less than [`len`](Self::len).
     #[must_use]
     pub fn node(&self, index: usize) -> &Node {
-        self.0.node(index)
+        self.loads.node(index)
+    }
+
+    /// The weight of a node, as the picker was made for.
+    ///
+    /// # Panics
+    /// When `index` isn't less than [`len`](Self::len).
+    #[must_use]
+    pub fn weight(&self, index: usize) -> u32 {
+        self.loads.weight(index)
+    }
+
+    /// What is known of a node's latency, aged to now. `None` when nothing is.
+    ///
+    /// # Panics
+    /// When `index` isn't less than [`len`](Self::len).
+    #[must_use]
+    pub fn latency(&self, index: usize) -> Option<Latency> {
+        self.loads.latency(index)
     }
 }
 

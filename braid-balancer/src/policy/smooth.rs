@@ -1,7 +1,7 @@
 //! Smooth weighted round-robin, as nginx does it.
 
-use crate::policy::{Candidates, Picker, Policy};
-use braid_core::{Node, NodeRef};
+use super::{Candidates, Picker, Policy, Weighted};
+use braid_core::NodeRef;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{
@@ -69,11 +69,14 @@ impl SmoothWeighted {
 }
 
 impl Policy for SmoothWeighted {
-    fn picker(&self, nodes: &[&Node]) -> Box<dyn Picker> {
-        let weights = reduced(nodes.iter().map(|node| node.weight));
+    fn picker(&self, nodes: &[Weighted<'_>]) -> Box<dyn Picker> {
+        let weights = reduced(nodes.iter().map(|weighted| weighted.weight));
         let same = |turn: &Turn| {
             let before = turn.nodes.iter().zip(&turn.weights);
-            let now = nodes.iter().map(|node| &node.node).zip(&weights);
+            let now = nodes
+                .iter()
+                .map(|weighted| &weighted.node.node)
+                .zip(&weights);
             before.eq(now)
         };
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,19 +97,26 @@ impl Picker for Turning {
         if sequence.is_empty() {
             return None;
         }
-        let place = cursor.fetch_add(1, Relaxed) % sequence.len();
+        let mut place = cursor.fetch_add(1, Relaxed);
+        if place >= sequence.len() {
+            // Whoever completes a round takes it off, so that dividing, which costs as much as the rest, is rare.
+            place %= sequence.len();
+            if place == 0 {
+                cursor.fetch_sub(sequence.len(), Relaxed);
+            }
+        }
         Some(sequence[place] as usize)
     }
 }
 
 impl Turn {
-    fn after(before: Option<&Turn>, nodes: &[&Node], weights: Vec<u32>) -> Self {
+    fn after(before: Option<&Turn>, nodes: &[Weighted<'_>], weights: Vec<u32>) -> Self {
         let sequence = sequence(&weights);
         let total = sequence.len() as f64;
         let mut former = before.map(Turn::owed).unwrap_or_default();
         let mut owed: Vec<f64> = nodes
             .iter()
-            .map(|node| former.remove(&node.node).unwrap_or_default())
+            .map(|weighted| former.remove(&weighted.node.node).unwrap_or_default())
             .collect();
         // A sequence owes nothing on the whole; what remains over is shared out by weight.
         let over: f64 = owed.iter().sum();
@@ -121,7 +131,10 @@ impl Turn {
             .map(|(owed, there)| (owed - there).clamp(-MAX_CARRIED, MAX_CARRIED))
             .collect();
         Self {
-            nodes: nodes.iter().map(|node| node.node.clone()).collect(),
+            nodes: nodes
+                .iter()
+                .map(|weighted| weighted.node.node.clone())
+                .collect(),
             weights,
             carried,
             absent: before.map(|turn| turn.left(former)).unwrap_or_default(),
