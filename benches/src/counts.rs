@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
-use crate::balancer::smooth;
+use crate::balancer::{p2c, smooth};
 use crate::row::Figures;
 use crate::rpc::route::Route;
 use crate::rpc::{Caller, Remote};
@@ -139,6 +139,12 @@ pub async fn take(meter: Meter) -> Result<String> {
     tell("route", plain(meter, || route.take()))?;
     let balancer = smooth::balancer(100)?;
     tell("swrr_pick", plain(meter, || smooth::take(&balancer)))?;
+    let (balancer, mut call) = (p2c::balancer()?, 0);
+    let pick = || {
+        call += 1;
+        p2c::take(&balancer, p2c::latency(call));
+    };
+    tell("p2c_pick", plain(meter, pick))?;
     Ok(lines)
 }
 

@@ -1,5 +1,6 @@
 //! Rows of the balancer.
 
+pub mod p2c;
 #[cfg(feature = "pingora")]
 mod pingora;
 pub mod smooth;
@@ -12,6 +13,7 @@ pub fn rows() -> Vec<Row> {
     let mut rows = smooth::rows();
     #[cfg(feature = "pingora")]
     rows.push(pingora::row());
+    rows.extend(p2c::rows());
     rows.push(smooth::aa());
     rows
 }
