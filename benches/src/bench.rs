@@ -58,8 +58,9 @@ impl Bench {
             eprintln!("{}", row.name);
         }
         let (Measure::Exact(measure) | Measure::Timed(measure)) = row.measure;
-        let figures = measure(self, &row).map_err(|error| format!("{}: {error}", row.name))?;
+        let figures = measure(self, &row);
         clear();
+        let figures = figures.inspect_err(|_| eprintln!("{} failed", row.name))?;
         Ok(Measured { row, figures })
     }
 

@@ -15,7 +15,7 @@ struct Requirement {
     why: &'static str,
     /// The tasks that need it; `ci` needs everything.
     needed_by: &'static [&'static str],
-    /// Succeeds if it is there, and writes its name and version.
+    /// Succeeds if it is there, and writes its version, the first word that begins with a digit.
     probe: &'static [&'static str],
     /// The oldest version that will do; none if any will.
     at_least: Option<&'static str>,
@@ -176,7 +176,9 @@ fn check(workspace: &Workspace, requirement: &Requirement) -> Result<String> {
     // Whatever makes a probe fail, the program can't be used.
     let output = process::output(workspace.command(program).args(args))
         .map_err(|_| Error::new("missing"))?;
-    let version = output.split_whitespace().nth(1).unwrap_or_default();
+    let is_number = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
+    let version = output.split_whitespace().find(is_number);
+    let version = version.unwrap_or_default();
     match requirement.at_least {
         Some(oldest) if parts(version) < parts(oldest) => bail!("{version} is older than {oldest}"),
         _ => Ok(version.to_owned()),

@@ -16,7 +16,7 @@ const LATENCY_BLOCK: Duration = Duration::from_millis(20);
 const LOAD_BLOCK: Duration = Duration::from_millis(50);
 
 /// How many calls are in flight under load.
-const IN_FLIGHT: usize = 64;
+pub(super) const IN_FLIGHT: usize = 64;
 
 /// What a block under load has taken.
 #[derive(Clone, Copy, Debug)]
