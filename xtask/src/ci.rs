@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::bench;
 use crate::codegen::{self, Mode};
 use crate::error::{Result, bail};
 use crate::workspace::{Package, Workspace};
@@ -22,6 +23,7 @@ const STEPS: &[(&str, Run)] = &[
     ("docs", docs),
     ("features", features),
     ("quickstart", quickstart),
+    ("counts", bench::check),
 ];
 
 /// Runs the command line `ci [--without go]`.
@@ -120,7 +122,11 @@ fn clippy(workspace: &Workspace) -> Result {
 }
 
 fn docs(workspace: &Workspace) -> Result {
-    let mut cargo = workspace.cargo("doc --workspace --no-deps --all-features");
+    let line = format!(
+        "doc --workspace --exclude {} --no-deps --all-features",
+        bench::NAME
+    );
+    let mut cargo = workspace.cargo(&line);
     process::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
@@ -131,7 +137,12 @@ fn quickstart(workspace: &Workspace) -> Result {
 
 /// Checks that each feature of each crate builds alone, without a warning.
 fn features(workspace: &Workspace) -> Result {
-    for package in workspace.metadata()?.members() {
+    let metadata = workspace.metadata()?;
+    // The benchmark's one feature is for nobody to select: `clippy` and `counts` see it with and without.
+    let libraries = metadata
+        .members()
+        .filter(|member| member.name != bench::NAME);
+    for package in libraries {
         for selection in selections(package) {
             // Clippy and not check: it can deny warnings without building the dependencies anew.
             let mut cargo = workspace.cargo("clippy");

@@ -51,6 +51,12 @@ pub(crate) const UNITS: &[Unit] = &[
         out_dir: "examples/src/generated",
         descriptor_set: Some("fleet.fds.bin"),
     },
+    Unit {
+        proto_dir: "benches/proto",
+        protos: &["echo.proto"],
+        out_dir: "benches/src/generated",
+        descriptor_set: None,
+    },
 ];
 
 /// What to do with the generated code.

@@ -4,6 +4,7 @@
 //! needs to know of the workspace comes from [`workspace`]. A rule of the project that a machine
 //! can check belongs into [`tidy`].
 
+mod bench;
 mod ci;
 mod codegen;
 mod error;
@@ -45,6 +46,12 @@ const TASKS: &[Task] = &[
         arguments: "[--only BACKEND] [--without go] [cargo test args]...",
         does: "runs every test and shows the conformance table",
         run: test::command,
+    },
+    Task {
+        name: "bench",
+        arguments: "[--filter GLOB]... [--quick] [--json FILE] [--check]",
+        does: "measures what braid costs beside what it is built on",
+        run: bench::command,
     },
     Task {
         name: "ci",

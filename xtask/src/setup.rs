@@ -14,7 +14,7 @@ struct Requirement {
     why: &'static str,
     /// The tasks that need it; `ci` needs everything.
     needed_by: &'static [&'static str],
-    /// Succeeds if it is there, and writes its name and version.
+    /// Succeeds if it is there, and writes its version, the first word that begins with a digit.
     probe: &'static [&'static str],
     /// The oldest version that will do; none if any will.
     at_least: Option<&'static str>,
@@ -75,6 +75,15 @@ const REQUIREMENTS: &[Requirement] = &[
              or do without it: `--without go`, for `setup`, `test` and `ci`",
         ),
         then: Some(programs::build),
+    },
+    Requirement {
+        name: "cmake",
+        why: "builds what the benchmark's anchors compress with",
+        needed_by: &["bench"],
+        probe: &["cmake", "--version"],
+        at_least: None,
+        install: Install::Command(&["apt-get", "install", "--yes", "cmake"]),
+        then: None,
     },
 ];
 
@@ -266,7 +275,7 @@ mod tests {
         let error = parse(&["--without", "java"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "--without takes one of rust, clippy, rustfmt, go, not `java`"
+            "--without takes one of rust, clippy, rustfmt, go, cmake, not `java`"
         );
         let error = parse(&["--instal"]).unwrap_err();
         assert_eq!(

@@ -11,6 +11,9 @@ const SHORT: usize = 300;
 /// testkit is shown at work by the tests of every backend.
 const WITHOUT_EXAMPLE: &[&str] = &["braid", "braid-testkit"];
 
+/// Packages with lints of their own: a counting allocator can't be made without unsafe code.
+const WITH_UNSAFE: &[&str] = &["braid-benches"];
+
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !has_line(
@@ -49,7 +52,15 @@ fn settings(facts: &Facts, package: &Package, manifest: &str) -> Vec<String> {
     if package.license.as_deref() != Some("MIT") {
         wrong.push("is not under MIT; write `license.workspace = true`".to_owned());
     }
-    if !has_line(manifest, facts, "[lints]", "workspace = true") {
+    if WITH_UNSAFE.contains(&package.name.as_str()) {
+        if !has_line(manifest, facts, "[lints.rust]", "unsafe_code = \"deny\"") {
+            wrong.push(
+                "allows unsafe code anywhere; write `unsafe_code = \"deny\"` in `[lints.rust]`, and \
+                 allow it where it stands"
+                    .to_owned(),
+            );
+        }
+    } else if !has_line(manifest, facts, "[lints]", "workspace = true") {
         wrong.push("has lints of its own; write `workspace = true` in `[lints]`".to_owned());
     }
     wrong
@@ -175,6 +186,20 @@ mod tests {
                 "braid-core/Cargo.toml:1: has no example; write one that runs, in `examples/`",
             ],
         );
+    }
+
+    #[test]
+    fn unsafe_code_stands_where_it_is_allowed_only() {
+        let check = |manifest: &str, expected: &[&str]| {
+            let files = [ROOT, ("braid-benches/Cargo.toml", manifest)];
+            let facts = facts(vec![member("braid-benches", &[])], &files);
+            fixture::check(super::check, &facts, expected);
+        };
+        check("[lints.rust]\nunsafe_code = \"deny\"\n", &[]);
+        let finding = "braid-benches/Cargo.toml:1: allows unsafe code anywhere; \
+                       write `unsafe_code = \"deny\"` in `[lints.rust]`, and allow it where it stands";
+        check("[lints.rust]\nunsafe_code = \"allow\"\n", &[finding]);
+        check(LINTS, &[finding]);
     }
 
     #[test]

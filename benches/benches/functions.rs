@@ -1,0 +1,74 @@
+//! Single functions of the way of a call, for Criterion. `cargo xtask bench` runs them as the rows `criterion/*`.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+
+use braid_benches::balancer::smooth;
+use braid_benches::echo::Payload;
+use braid_benches::rpc::route::Route;
+use braid_core::{ServiceName, Token};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use criterion::{Criterion, criterion_group, criterion_main};
+use prost::Message as _;
+
+/// What stands in front of a gRPC message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+
+fn pick(criterion: &mut Criterion) {
+    for (name, nodes) in [("pick_3", 3), ("pick_1000", 1_000)] {
+        let balancer = smooth::balancer(nodes).expect("the names are legal");
+        criterion.bench_function(name, |bencher| bencher.iter(|| smooth::take(&balancer)));
+    }
+}
+
+fn route(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime without drivers needs nothing of the system");
+    let mut route = runtime
+        .block_on(Route::new())
+        .expect("links within a process are made");
+    criterion.bench_function("route", |bencher| bencher.iter(|| route.take()));
+}
+
+fn message(criterion: &mut Criterion) {
+    let message = Payload {
+        body: vec![b'x'; 128].into(),
+    };
+    let frame = encode(&message);
+    criterion.bench_function("message_encode", |bencher| {
+        bencher.iter(|| encode(black_box(&message)));
+    });
+    criterion.bench_function("message_decode", |bencher| {
+        bencher.iter(|| Payload::decode(black_box(&frame).slice(PREFIX..)));
+    });
+}
+
+/// Prefix and message in one buffer.
+fn encode(message: &Payload) -> Bytes {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(PREFIX + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).expect("the message is small"));
+    message.encode_raw(&mut frame);
+    frame.freeze()
+}
+
+/// Names as the keys that calls are looked up by.
+fn key(criterion: &mut Criterion) {
+    let token = |index| Token::new(format!("user-{index}")).expect("the name is legal");
+    let tokens: HashMap<Token, u32> = (0..1_000).map(|index| (token(index), index)).collect();
+    let wanted = token(500);
+    criterion.bench_function("key_token", |bencher| {
+        bencher.iter(|| tokens.get(black_box(&wanted)).copied());
+    });
+    let service = |index| ServiceName::new(format!("service-{index}")).expect("the name is legal");
+    let services: HashMap<ServiceName, u32> =
+        (0..10).map(|index| (service(index), index)).collect();
+    criterion.bench_function("key_service", |bencher| {
+        bencher.iter(|| services.get(black_box("service-5")).copied());
+    });
+}
+
+criterion_group!(functions, pick, route, message, key);
+criterion_main!(functions);
