@@ -37,7 +37,15 @@ pub fn build() -> Result<()> {
     status(cargo().args(["bench", "--no-run", "--quiet"]).args(TARGET))
 }
 
-const TARGET: [&str; 4] = ["--package", "braid-benches", "--bench", "functions"];
+// With the features that this program was built with, so that nothing else is built anew.
+const TARGET: [&str; 6] = [
+    "--package",
+    "braid-benches",
+    "--features",
+    "criterion,pingora",
+    "--bench",
+    "functions",
+];
 
 /// What Criterion calls a row's function.
 fn id(name: &str) -> String {

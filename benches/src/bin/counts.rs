@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{env, fs};
 
-use braid_benches::Result;
 use braid_benches::counts::{self, Counts};
+use braid_benches::{Result, rpc};
 
 /// The system's allocator, counted.
 struct Counting;
@@ -65,6 +65,8 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let args: Vec<_> = env::args().skip(1).collect();
     let before = match &args[..] {
+        // What this program starts itself as.
+        [serve] if serve == rpc::SERVE => return rpc::serve(),
         [] => None,
         [check, path] if check == "--check" => Some(Counts::parse(&fs::read_to_string(path)?)?),
         _ => return Err("counts takes nothing but --check FILE".into()),

@@ -8,11 +8,11 @@ use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
+use crate::Result;
 use crate::echo::Payload;
 use crate::echo::echo_server::{Echo, EchoServer};
-use crate::{Result, sibling};
 
-/// The argument that makes the program a server.
+/// The argument that makes a program of this package a server.
 pub const SERVE: &str = "serve";
 
 struct Same;
@@ -62,7 +62,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start() -> Result<Self> {
-        let mut child = Command::new(sibling("bench")?)
+        let mut child = Command::new(std::env::current_exe()?)
             .arg(SERVE)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
