@@ -11,10 +11,24 @@ use futures_core::future::BoxFuture;
 /// exists without a time to live. Each node's number of links is published to `braid.topic.linkcache.service_link_number`; a raw
 /// token published to `braid.topic.linkcache.unlink` ends that user's links on every node.
 pub trait LinkCache: Component {
-    /// The link that this process knows of, without waiting: the path of every call with a token. Renews its time to live.
+    /// Shows the link that this process knows of, without waiting: the path of every call with a token, where not even a copy of the link
+    /// is made. Renews its time to live.
     ///
-    /// `None` means that [`target`](Self::target) has to be asked.
-    fn cached_target(&self, token: &Token, service: &ServiceName) -> Option<NodeRef>;
+    /// When `see` isn't called, [`target`](Self::target) has to be asked. It is called once at most, and must not use the cache itself: an
+    /// implementation may hold a lock meanwhile.
+    fn with_cached_target(
+        &self,
+        token: &Token,
+        service: &ServiceName,
+        see: &mut dyn FnMut(&NodeRef),
+    );
+
+    /// The link that this process knows of, without waiting; see [`with_cached_target`](Self::with_cached_target).
+    fn cached_target(&self, token: &Token, service: &ServiceName) -> Option<NodeRef> {
+        let mut target = None;
+        self.with_cached_target(token, service, &mut |node| target = Some(node.clone()));
+        target
+    }
 
     /// The node that a token is linked to. Renews the link's time to live.
     ///

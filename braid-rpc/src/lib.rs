@@ -128,7 +128,7 @@ pub mod proto {
 pub use braid_balancer as balancer;
 
 pub use self::{
-    client::{Backoff, Channel, Client, ClientBuilder, ClientConfig, NodeView, Target},
+    client::{Backoff, Channel, Client, ClientBuilder, ClientConfig, NodeView, Routed, Target},
     layer::BoxService,
     metadata::{Caller, Deadline},
     routing::RawRequest,

@@ -50,18 +50,19 @@ impl Links {
         }
     }
 
+    /// The node that a token is linked to; that it was asked for renews the link.
     pub(super) fn target(
         &self,
         now: BootTime,
         token: &Token,
         service: &ServiceName,
-    ) -> Option<NodeRef> {
+    ) -> Option<&NodeRef> {
         let link = self.services.get(service)?.link(token)?;
         if !link.is_live(now) {
             return None;
         }
         link.renew(now + self.ttl);
-        Some(link.owner.node.clone())
+        Some(&link.owner.node)
     }
 
     pub(super) fn claim(

@@ -144,9 +144,15 @@ impl Drop for Counted<'_> {
 }
 
 impl LinkCache for LocalLinkCache {
-    fn cached_target(&self, token: &Token, service: &ServiceName) -> Option<NodeRef> {
-        let table = self.table("cached_target").ok()?;
-        table.target(token, service)
+    fn with_cached_target(
+        &self,
+        token: &Token,
+        service: &ServiceName,
+        see: &mut dyn FnMut(&NodeRef),
+    ) {
+        if let Ok(table) = self.table("cached_target") {
+            table.with_target(token, service, see);
+        }
     }
 
     fn target<'a>(

@@ -44,7 +44,19 @@ impl Table {
 
     pub(super) fn target(&self, token: &Token, service: &ServiceName) -> Option<NodeRef> {
         let now = self.clock.now();
-        self.read().target(now, token, service)
+        self.read().target(now, token, service).cloned()
+    }
+
+    pub(super) fn with_target(
+        &self,
+        token: &Token,
+        service: &ServiceName,
+        see: &mut dyn FnMut(&NodeRef),
+    ) {
+        let now = self.clock.now();
+        if let Some(node) = self.read().target(now, token, service) {
+            see(node);
+        }
     }
 
     pub(super) fn claim(&self, token: &Token, node: &Node) -> Result<Claim, Refusal> {

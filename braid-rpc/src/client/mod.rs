@@ -20,13 +20,14 @@ pub use self::{
 
 use self::{
     channel::Stack,
+    pool::Pool,
     route::Router,
     send::{Message, encode},
     view::View,
 };
 use crate::tasks::{CancelOnDrop, Tasks};
 use arc_swap::ArcSwap;
-use braid_balancer::{Policy, PolicyKind};
+use braid_balancer::{Picked, Policy, PolicyKind};
 use braid_core::{
     BoxFuture, Call, CallOptions, Component, Discover, Error, ErrorKind, IntoCallOptions,
     LinkCache, Node, NodeId, Result, ServiceName, Shutdown, Token,
@@ -91,6 +92,18 @@ pub struct NodeView {
     pub drained: bool,
     /// Why it can't be reached at present, if it can't.
     pub trouble: Option<Arc<str>>,
+}
+
+/// A node that a call would go to: [`Client::route`].
+#[derive(Debug)]
+pub struct Routed(Picked<Pool>);
+
+impl Routed {
+    /// The node, as discovery describes it.
+    #[must_use]
+    pub fn node(&self) -> &Arc<Node> {
+        self.0.node()
+    }
 }
 
 impl Client {
@@ -190,14 +203,14 @@ impl Client {
     }
 
     /// The node that a call to a service would go to at this moment: found as for a call, up to the open connection, without waiting. `None`
-    /// when a call would have to wait, or would fail. The policy takes it for a call.
+    /// when a call would have to wait, or would fail. The policy takes it for a call, and so it counts as one until the result is dropped.
     #[must_use]
-    pub fn route(&self, service: impl AsRef<str>, token: Option<&Token>) -> Option<Arc<Node>> {
+    pub fn route(&self, service: impl AsRef<str>, token: Option<&Token>) -> Option<Routed> {
         let views = self.inner.views.load();
         let view = views.get(service.as_ref())?;
         let router = Router::new(&self.inner, view);
-        let route = router.at_once(None, token)?;
-        Some(Arc::clone(route.picked.node()))
+        let picked = router.node_at_once(None, token)?;
+        (picked.owned().connections() > 0).then_some(Routed(picked))
     }
 
     /// Balances the calls to a service by this policy from now on. Calls under way, links and connections stay.

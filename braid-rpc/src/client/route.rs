@@ -41,15 +41,27 @@ impl<'a> Router<'a> {
 
     /// The way of nearly every call, which needs no waiting: the node is known, and is connected.
     pub(super) fn at_once(&self, node: Option<&NodeId>, token: Option<&Token>) -> Option<Route> {
+        Route::to(self.node_at_once(node, token)?)
+    }
+
+    /// The node of a call, as far as it is known already.
+    pub(super) fn node_at_once(
+        &self,
+        node: Option<&NodeId>,
+        token: Option<&Token>,
+    ) -> Option<Picked<Pool>> {
         let balancer = &self.view.balancer;
-        Route::to(match (node, token, self.links) {
-            (Some(node), _, _) => balancer.by_id(node)?,
+        match (node, token, self.links) {
+            (Some(node), _, _) => balancer.by_id(node),
             (None, Some(token), Some(links)) => {
-                let node = links.cached_target(token, &self.view.name)?;
-                balancer.by_node(&node)?
+                let mut linked = None;
+                links.with_cached_target(token, &self.view.name, &mut |node| {
+                    linked = balancer.by_node(node);
+                });
+                linked
             }
-            (None, token, _) => self.pick(token)?,
-        })
+            (None, token, _) => self.pick(token),
+        }
     }
 
     pub(super) async fn route(&self, target: &Target) -> Result<Route> {

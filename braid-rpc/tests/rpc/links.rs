@@ -291,17 +291,30 @@ async fn the_way_of_a_call_is_told_without_making_it() {
     let nodes = linked.nodes(&["login-1", "login-2"]).await;
     let (user, stranger) = (token("user-1"), token("user-2"));
     let way = |token| linked.client.route("login", token);
-    assert_eq!(way(None), None, "nothing is known before the first call");
+    assert!(
+        way(None).is_none(),
+        "nothing is known before the first call"
+    );
     let home = linked.who(&user).await.unwrap();
     let is_home = |node: &&Running| node.node.node.id.as_str() == home;
     let node = nodes.iter().find(is_home).unwrap();
     linked.links.believe(&user, &node.node);
     for _ in 0..3 {
-        assert_eq!(way(Some(&user)).unwrap().node.id.as_str(), home);
+        let way = way(Some(&user)).unwrap();
+        assert_eq!(way.node().node.id.as_str(), home);
+        assert_eq!(
+            linked
+                .client
+                .nodes("login")
+                .iter()
+                .map(|n| n.in_flight)
+                .sum::<usize>(),
+            1
+        );
     }
-    assert_eq!(way(Some(&stranger)), None, "it has no link yet");
-    let turns = [way(None), way(None)].map(|node| node.unwrap().node.id.to_string());
+    assert!(way(Some(&stranger)).is_none(), "it has no link yet");
+    let turns = [way(None), way(None)].map(|way| way.unwrap().node().node.id.to_string());
     assert_ne!(turns[0], turns[1]);
-    assert_eq!(linked.client.route("mail", None), None);
+    assert!(linked.client.route("mail", None).is_none());
     assert_eq!(nodes[0].calls() + nodes[1].calls(), 1);
 }

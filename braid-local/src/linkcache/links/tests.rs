@@ -51,7 +51,10 @@ fn the_first_claim_wins_and_the_others_learn_of_it() {
         Ok(Claim::Held(a.node.clone()))
     );
     assert_eq!(links.claim(at(0), &user, &a), Ok(Claim::Won), "renewed");
-    assert_eq!(links.target(at(0), &user, &service()), Some(a.node.clone()));
+    assert_eq!(
+        links.target(at(0), &user, &service()).cloned(),
+        Some(a.node.clone())
+    );
     assert_eq!(links.count(at(0), &a.node), 1);
 }
 
@@ -63,9 +66,12 @@ fn a_late_unlink_by_a_former_owner_changes_nothing() {
     assert_eq!(links.leave(at(1), &user), 1);
     assert_eq!(links.claim(at(2), &user, &b), Ok(Claim::Won));
     assert!(!links.unlink(at(3), &user, &service(), &a.node));
-    assert_eq!(links.target(at(3), &user, &service()), Some(b.node.clone()));
+    assert_eq!(
+        links.target(at(3), &user, &service()).cloned(),
+        Some(b.node.clone())
+    );
     assert!(links.unlink(at(3), &user, &service(), &b.node));
-    assert_eq!(links.target(at(3), &user, &service()), None);
+    assert_eq!(links.target(at(3), &user, &service()).cloned(), None);
 }
 
 #[test]
@@ -74,11 +80,11 @@ fn use_renews_a_link_and_neglect_ends_it() {
     let (user, mut links) = (token("u"), fleet(&[&a]));
     assert_eq!(links.claim(at(0), &user, &a), Ok(Claim::Won));
     assert_eq!(
-        links.target(at(99), &user, &service()),
+        links.target(at(99), &user, &service()).cloned(),
         Some(a.node.clone())
     );
     assert_eq!(
-        links.target(at(198), &user, &service()),
+        links.target(at(198), &user, &service()).cloned(),
         Some(a.node.clone())
     );
     assert_eq!(links.count(at(297), &a.node), 1);
@@ -87,7 +93,7 @@ fn use_renews_a_link_and_neglect_ends_it() {
         0,
         "not swept, and counts as absent"
     );
-    assert_eq!(links.target(at(298), &user, &service()), None);
+    assert_eq!(links.target(at(298), &user, &service()).cloned(), None);
     assert!(!links.unlink(at(298), &user, &service(), &a.node));
 }
 
@@ -115,10 +121,10 @@ fn a_node_is_gone_when_it_was_absent_for_the_grace_period() {
     // More news of others doesn't start the grace period anew.
     links.update(at(12), &service(), &upsert(&b));
     assert_eq!(
-        links.target(at(14), &user, &service()),
+        links.target(at(14), &user, &service()).cloned(),
         Some(a.node.clone())
     );
-    assert_eq!(links.target(at(15), &user, &service()), None);
+    assert_eq!(links.target(at(15), &user, &service()).cloned(), None);
     assert_eq!(links.count(at(15), &a.node), 0);
     let late = token("late");
     assert_eq!(links.claim(at(15), &late, &a), Err(Refusal::Gone));
@@ -133,7 +139,7 @@ fn a_node_that_is_back_within_the_grace_period_keeps_its_links() {
     links.update(at(10), &service(), &Update::Remove(a.node.clone()));
     links.update(at(14), &service(), &upsert(&a));
     assert_eq!(
-        links.target(at(50), &user, &service()),
+        links.target(at(50), &user, &service()).cloned(),
         Some(a.node.clone())
     );
     // Its next absence has a grace period of its own.
@@ -149,7 +155,11 @@ fn a_node_that_is_back_after_it_was_gone_starts_without_links() {
     assert_eq!(links.claim(at(0), &user, &a), Ok(Claim::Won));
     links.update(at(10), &service(), &Update::Remove(a.node.clone()));
     links.update(at(20), &service(), &upsert(&a));
-    assert_eq!(links.target(at(20), &user, &service()), None, "revived");
+    assert_eq!(
+        links.target(at(20), &user, &service()).cloned(),
+        None,
+        "revived"
+    );
     assert_eq!(links.claim(at(20), &user, &a), Ok(Claim::Won));
 }
 
@@ -159,7 +169,7 @@ fn a_link_to_a_former_life_is_never_followed_and_is_replaced() {
     let (user, mut links) = (token("u"), fleet(&[&former]));
     assert_eq!(links.claim(at(0), &user, &former), Ok(Claim::Won));
     links.update(at(1), &service(), &reset(&[&present]));
-    assert_eq!(links.target(at(1), &user, &service()), None);
+    assert_eq!(links.target(at(1), &user, &service()).cloned(), None);
     assert_eq!(links.claim(at(1), &user, &present), Ok(Claim::Won));
     assert_eq!(
         links.claim(at(1), &user, &former),
@@ -218,7 +228,7 @@ fn a_node_that_is_not_ready_keeps_its_links() {
         &upsert(&a.clone().with_state(NodeState::NotReady)),
     );
     assert_eq!(
-        links.target(at(50), &user, &service()),
+        links.target(at(50), &user, &service()).cloned(),
         Some(a.node.clone())
     );
 }
@@ -245,19 +255,19 @@ fn nobody_is_absent_while_nobody_watches() {
     let (user, mut links) = (token("u"), Links::new(TTL, GRACE));
     assert_eq!(links.claim(at(0), &user, &a), Ok(Claim::Won));
     assert_eq!(
-        links.target(at(50), &user, &service()),
+        links.target(at(50), &user, &service()).cloned(),
         Some(a.node.clone())
     );
     // A watch that tells of nobody starts the grace period, and one that ends stops it.
     links.update(at(60), &service(), &reset(&[]));
     links.forget_presence(at(64), None);
     assert_eq!(
-        links.target(at(70), &user, &service()),
+        links.target(at(70), &user, &service()).cloned(),
         Some(a.node.clone())
     );
     links.update(at(71), &service(), &upsert(&node("b", "1")));
     assert_eq!(
-        links.target(at(90), &user, &service()),
+        links.target(at(90), &user, &service()).cloned(),
         Some(a.node.clone())
     );
 }

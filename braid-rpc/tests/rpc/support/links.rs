@@ -80,8 +80,10 @@ impl Component for Links {
 }
 
 impl LinkCache for Links {
-    fn cached_target(&self, token: &Token, _: &ServiceName) -> Option<NodeRef> {
-        self.stale.lock().unwrap().get(token).cloned()
+    fn with_cached_target(&self, token: &Token, _: &ServiceName, see: &mut dyn FnMut(&NodeRef)) {
+        if let Some(node) = self.stale.lock().unwrap().get(token) {
+            see(node);
+        }
     }
 
     fn target<'a>(
