@@ -64,6 +64,44 @@ impl Held {
     }
 }
 
+/// Tells the balancer how long a node took to answer.
+struct Waiting<'a> {
+    picked: Option<&'a Picked<Pool>>,
+    since: Instant,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(picked: &'a Picked<Pool>) -> Self {
+        Self {
+            picked: Some(picked),
+            since: Instant::now(),
+        }
+    }
+
+    /// How soon a call failed says nothing of how fast the node is.
+    fn end(mut self, answered: bool) {
+        if let Some(picked) = self.picked.take()
+            && answered
+        {
+            picked.observe(self.since.elapsed());
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // Given up, at the deadline or before: it would have taken longer than this.
+        let waited = self.since.elapsed();
+        if let Some(picked) = self.picked
+            && picked
+                .latency()
+                .is_none_or(|known| known.average() < waited)
+        {
+            picked.observe(waited);
+        }
+    }
+}
+
 /// How long a call may take.
 pub(super) struct Times {
     /// When it is over; `None` for a stream that nobody limits.
@@ -169,14 +207,14 @@ pub(super) async fn dispatch(
             let value = metadata::encode_timeout(deadline.remaining());
             request.headers_mut().insert(metadata::TIMEOUT, value);
         }
-        let sent = Instant::now();
+        let waiting = Waiting::new(&picked);
         let result = match Exchange::start(&connection, request, &inner.tasks) {
             Ok(exchange) => exchange.await,
             Err(error) => Err(error),
         };
+        waiting.end(result.is_ok());
         let error = match result {
             Ok(response) => {
-                picked.observe(sent.elapsed());
                 let held = Held {
                     picked,
                     _call: call,
@@ -197,10 +235,7 @@ pub(super) async fn dispatch(
                     .with_source(Refused(error));
                 return Err(status_of(error));
             }
-            SendError::Lost(error) => {
-                picked.observe(sent.elapsed());
-                return Err(about.lost(node, error));
-            }
+            SendError::Lost(error) => return Err(about.lost(node, error)),
             SendError::Body(status) => return Err(status),
         }
     }

@@ -3,7 +3,8 @@
 use crate::support::{Fleet, Running, id, soon, until, who};
 use braid_balancer::{PolicyKind, Subset};
 use braid_core::{CallOptions, ErrorKind, Token};
-use braid_rpc::{Client, ClientConfig};
+use braid_rpc::{Client, ClientConfig, ServerBuilder};
+use std::time::Duration;
 
 async fn nodes(fleet: &Fleet, service: &str, count: usize) -> Vec<Running> {
     let mut nodes = Vec::new();
@@ -106,6 +107,30 @@ async fn a_subset_of_the_nodes_is_connected_and_called() {
     let gone = used.map(|node| node.node.clone()).next().unwrap();
     fleet.remove(&gone);
     until(|| client.nodes("login").len() == 5 && connected(&client) == 2).await;
+}
+
+#[tokio::test]
+async fn a_node_that_lets_calls_wait_in_vain_gets_few_by_latency() {
+    let fleet = Fleet::default();
+    let hangs =
+        |builder: ServerBuilder| builder.handle("work", |_| async { std::future::pending().await });
+    let works = |builder: ServerBuilder| builder.handle("work", |_| async { Ok("done".into()) });
+    let _bad = fleet.start_with("mail", "mail-1", hangs).await;
+    let _good = fleet.start_with("mail", "mail-2", works).await;
+    let client = fleet.client_with(|builder| builder.policy("mail", PolicyKind::PeakEwma));
+    let mut given_up = 0;
+    for _ in 0..40 {
+        let options = CallOptions::new().with_timeout(Duration::from_millis(50));
+        match soon(client.send_bytes("mail", "work", options, "")).await {
+            Ok(reply) => assert_eq!(reply, "done"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+                given_up += 1;
+            }
+        }
+    }
+    // Until it is known, and once in a while when that is long ago.
+    assert!(given_up <= 5, "{given_up}");
 }
 
 #[tokio::test]
