@@ -261,13 +261,13 @@ impl<C: Endpoint> Balancer<C> {
     /// This life of a node, in whatever state it is.
     pub fn by_node(&self, node: &NodeRef) -> Option<Picked<C>> {
         let table = self.table.load();
-        table.by_node(node).map(Entry::take)
+        table.by_node(node).map(|entry| entry.take())
     }
 
     /// The node with this id, in whatever state it is. Of two lives of it the one that takes calls.
     pub fn by_id(&self, id: &NodeId) -> Option<Picked<C>> {
         let table = self.table.load();
-        table.by_id(id).map(Entry::take)
+        table.by_id(id).map(|entry| entry.take())
     }
 
     /// The nodes as they are now.

@@ -56,9 +56,10 @@
 //! [`next_refresh`](Balancer::next_refresh) says so.
 //!
 //! # Cost
-//! A pick is lock-free and allocates nothing: it compares a number, asks the policy, and takes a counted reference. Updates build
-//! a new table and publish it at once, so no pick ever sees a half-changed or an empty one in between. Each thread keeps the list of
-//! nodes that it used last, of 16 balancers at most; the first pick after a change, on each thread, replaces it.
+//! A pick is lock-free and allocates nothing: it compares a number, asks the policy, and takes a counted reference. That reference is the
+//! load, too: what is in flight is read off the count, so that a pick and the drop of its [`Picked`] write to nothing of the node but
+//! that. Updates build a new table and publish it at once, so no pick ever sees a half-changed or an empty one in between. Each thread
+//! keeps the list of nodes that it used last, of 16 balancers at most; the first pick after a change, on each thread, replaces it.
 //!
 //! # tower
 //! Whoever balances by tower finds discovery and load as its types in [`tower`].
@@ -81,7 +82,7 @@ pub use self::{
     clock::CoarseClock,
     config::{BalancerConfig, SlowStart, Subset, ZonePreference},
     endpoint::{Endpoint, Health},
-    entry::{Entry, Picked},
+    entry::{Entry, Peer, Picked},
     load::Latency,
     policy::{
         Candidates, LeastRequest, PeakEwma, Picker, Policy, PolicyKind, Rendezvous, SmoothWeighted,

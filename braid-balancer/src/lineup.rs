@@ -1,7 +1,7 @@
 //! What a pick works on, and how a thread comes by it without asking others.
 
 use crate::{
-    entry::{Entry, Picked},
+    entry::{Described, Entry, Peer, Picked},
     load::{Latency, Load},
     policy::{Candidates, Loads, Picker},
 };
@@ -21,6 +21,8 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Lineup<C> {
     number: Number,
+    // What candidates are picked as. Apart from what only some policies ask for, so that a pick among many touches less memory.
+    peers: Box<[Weak<Described<C>>]>,
     candidates: Box<[Candidate<C>]>,
     picker: Box<dyn Picker>,
 }
@@ -30,8 +32,9 @@ pub(crate) struct Lineup<C> {
 pub(crate) struct Number(pub(crate) u64);
 
 #[derive(Debug)]
-pub(crate) struct Candidate<C> {
-    entry: Weak<Entry<C>>,
+struct Candidate<C> {
+    // What else is referred to by picks of the node.
+    former: Box<[Weak<Described<C>>]>,
     node: Arc<Node>,
     load: Arc<Load>,
     weight: u32,
@@ -41,13 +44,17 @@ impl<C> Lineup<C> {
     pub(crate) fn new(ready: &[Arc<Entry<C>>], weights: &[u32], picker: Box<dyn Picker>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let candidates = ready.iter().zip(weights).map(|(entry, weight)| Candidate {
-            entry: Arc::downgrade(entry),
+            former: entry.former(),
             node: Arc::clone(entry.node()),
             load: Arc::clone(entry.load()),
             weight: *weight,
         });
         Self {
             number: Number(NEXT.fetch_add(1, Relaxed)),
+            peers: ready
+                .iter()
+                .map(|entry| Arc::downgrade(entry.described()))
+                .collect(),
             candidates: candidates.collect(),
             picker,
         }
@@ -63,11 +70,10 @@ impl<C> Lineup<C> {
         let Some(index) = self.picker.pick(&Candidates::new(self, key)) else {
             return Ok(None);
         };
-        let Some(candidate) = self.candidates.get(index) else {
+        let Some(peer) = self.peers.get(index) else {
             return Ok(None);
         };
-        let entry = candidate.entry.upgrade().ok_or(Left)?;
-        Ok(Some(Picked::new(entry)))
+        Peer::picked(peer).ok_or(Left).map(Some)
     }
 }
 
@@ -81,7 +87,9 @@ impl<C> Loads for Lineup<C> {
     }
 
     fn in_flight(&self, index: usize) -> usize {
-        self.candidates[index].load.in_flight.load(Relaxed)
+        let Candidate { former, load, .. } = &self.candidates[index];
+        let former = former.iter().map(Weak::strong_count).sum::<usize>();
+        load.of(self.peers[index].strong_count() + former)
     }
 
     fn node(&self, index: usize) -> &Node {

@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
-/// A life's counters. On cache lines of their own (processors fetch two at a time), so that calls to one node don't slow down those to
-/// another.
+/// What is measured of a life. On cache lines of its own (processors fetch two at a time), so that calls to one node don't slow down those
+/// to another.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Load {
-    pub(crate) in_flight: AtomicUsize,
+    // How many of the references to the node are entries, and no calls.
+    entries: AtomicUsize,
     // Nanoseconds as f32 bits above, the time of the last change below; 0 when nothing is known. Together, so that no reader sees the one
     // without the other.
     estimate: AtomicU64,
@@ -81,10 +82,26 @@ impl Time {
 impl Load {
     pub(crate) fn new(time: Arc<Time>) -> Self {
         Self {
-            in_flight: AtomicUsize::new(0),
+            entries: AtomicUsize::new(0),
             estimate: AtomicU64::new(0),
             time,
         }
+    }
+
+    /// A table has come to list the node, or to list it otherwise.
+    pub(crate) fn add_entry(&self) {
+        self.entries.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn remove_entry(&self) {
+        self.entries.fetch_sub(1, Relaxed);
+    }
+
+    /// The calls in flight, of so many references to the node.
+    #[inline]
+    pub(crate) fn of(&self, references: usize) -> usize {
+        // An entry that is just dropped may be counted out sooner or later than its reference.
+        references.saturating_sub(self.entries.load(Relaxed))
     }
 
     /// An answer took this long. A slower one than the average counts at once, a faster one bit by bit.

@@ -4,6 +4,7 @@ use super::{Candidates, Picker, Policy, Weighted};
 use braid_core::NodeRef;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    hint::black_box,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -43,7 +44,8 @@ struct Turn {
 
 #[derive(Debug)]
 struct Wheel {
-    sequence: Box<[u32]>,
+    // The sequence, once or several times.
+    round: Box<[u32]>,
     cursor: AtomicUsize,
 }
 
@@ -53,6 +55,9 @@ struct Turning(Arc<Wheel>);
 
 /// Further debts than this are forgotten, in picks.
 const MAX_CARRIED: f64 = 2.0;
+
+/// A wheel's round isn't shorter than this by more than half: the end of one costs as much as a pick.
+const MIN_ROUND: usize = 1_024;
 
 /// Debts of more nodes than this that have left are forgotten.
 const MAX_ABSENT: usize = 256;
@@ -93,19 +98,26 @@ impl Policy for SmoothWeighted {
 impl Picker for Turning {
     #[inline]
     fn pick(&self, _: &Candidates<'_>) -> Option<usize> {
-        let Wheel { sequence, cursor } = &*self.0;
-        if sequence.is_empty() {
+        let Wheel { round, cursor } = &*self.0;
+        // The node is looked up by what the cursor most likely is, so that the processor fetches it while the cursor moves on, and
+        // needn't wait for that first. The black box keeps the compiler from taking the one look-up for the other.
+        let guess = cursor.load(Relaxed);
+        let guessed = black_box(round.get(guess).copied());
+        let mut place = cursor.fetch_add(1, Relaxed);
+        if let Some(index) = guessed.filter(|_| place == guess) {
+            return Some(index as usize);
+        }
+        if round.is_empty() {
             return None;
         }
-        let mut place = cursor.fetch_add(1, Relaxed);
-        if place >= sequence.len() {
+        if place >= round.len() {
             // Whoever completes a round takes it off, so that dividing, which costs as much as the rest, is rare.
-            place %= sequence.len();
+            place %= round.len();
             if place == 0 {
-                cursor.fetch_sub(sequence.len(), Relaxed);
+                cursor.fetch_sub(round.len(), Relaxed);
             }
         }
-        Some(sequence[place] as usize)
+        Some(round[place] as usize)
     }
 }
 
@@ -139,7 +151,9 @@ impl Turn {
             carried,
             absent: before.map(|turn| turn.left(former)).unwrap_or_default(),
             wheel: Arc::new(Wheel {
-                sequence,
+                round: sequence
+                    .repeat((MIN_ROUND / sequence.len().max(1)).max(1))
+                    .into(),
                 cursor: AtomicUsize::new(start),
             }),
         }
@@ -147,7 +161,9 @@ impl Turn {
 
     /// What each node is owed now, in picks, those that have left included.
     fn owed(&self) -> HashMap<&NodeRef, f64> {
-        let Wheel { sequence, cursor } = &*self.wheel;
+        let Wheel { round, cursor } = &*self.wheel;
+        let period: u32 = self.weights.iter().sum();
+        let sequence = &round[..period as usize];
         let place = cursor.load(Relaxed) % sequence.len().max(1);
         let here = owed_at(sequence, &self.weights, place);
         let present = here.iter().zip(&self.carried).map(|(a, b)| a + b);

@@ -6,6 +6,7 @@ mod config;
 mod health;
 mod kind;
 mod latency;
+mod load;
 mod peak_ewma;
 mod random;
 mod rendezvous;

@@ -3,7 +3,10 @@
 use braid_balancer::{Balancer, SmoothWeighted};
 use braid_core::{Node, NodeId, NodeRef, ServiceName, Uid, Update};
 use proptest::prelude::*;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Barrier},
+};
 
 fn node(index: usize, weight: u32) -> Arc<Node> {
     // Names whose order is the order of their numbers.
@@ -85,12 +88,14 @@ fn the_same_weights_go_on_in_phase() {
 fn concurrent_picks_share_one_sequence() {
     let balancer = Balancer::new(SmoothWeighted::new());
     balancer.apply([reset(&[5, 3, 1])], |_| ());
+    let start = Barrier::new(4);
     let counts = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 scope.spawn(|| {
                     let mut counts = [0; 3];
-                    for _ in 0..9_000 {
+                    start.wait();
+                    for _ in 0..90_000 {
                         counts[pick(&balancer).unwrap()] += 1;
                     }
                     counts
@@ -104,7 +109,25 @@ fn concurrent_picks_share_one_sequence() {
             sum
         })
     });
-    assert_eq!(counts, [20_000, 12_000, 4_000]);
+    assert_eq!(counts, [200_000, 120_000, 40_000]);
+}
+
+#[test]
+fn whole_periods_leave_nothing_to_hand_over() {
+    let next = |picks: usize| -> Vec<_> {
+        let balancer = Balancer::new(SmoothWeighted::new());
+        balancer.apply([reset(&[5, 3, 1])], |_| ());
+        for _ in 0..picks {
+            pick(&balancer);
+        }
+        balancer.apply([reset(&[1, 3, 7])], |_| ());
+        (0..22).map(|_| pick(&balancer)).collect()
+    };
+    for place in 0..9 {
+        for periods in [1, 57, 113, 114, 400] {
+            assert_eq!(next(place), next(place + 9 * periods), "{place}, {periods}");
+        }
+    }
 }
 
 /// What nodes got and what they should have got, over many tables.
