@@ -4,6 +4,7 @@ use super::{
     Client, Inner,
     channel::{Stack, Wire},
     config::ClientConfig,
+    tick::Ticks,
 };
 use crate::{
     layer::{Apply, BoxService, Count, apply, apply_all, erase},
@@ -106,6 +107,7 @@ impl ClientBuilder {
             views: ArcSwap::default(),
             adding: Mutex::new(()),
             tasks: Tasks::new(),
+            ticks: Ticks::default(),
             calls: TaskTracker::new(),
         });
         let wire = Wire(Arc::clone(&inner));

@@ -182,6 +182,9 @@ pub(super) async fn dispatch(
     if inner.calls.is_closed() {
         return Err(status_of(closed(target)));
     }
+    if times.deadline.is_some() {
+        inner.ticks.call(&inner.tasks);
+    }
     let view = &target.view;
     view.follow(&inner.discover, &inner.config, &inner.tasks);
     let router = Router::new(inner, view);

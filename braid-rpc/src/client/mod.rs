@@ -10,6 +10,7 @@ mod pool;
 mod route;
 mod send;
 mod target;
+mod tick;
 mod view;
 mod wire;
 
@@ -23,6 +24,7 @@ use self::{
     pool::Pool,
     route::Router,
     send::{Message, encode},
+    tick::Ticks,
     view::View,
 };
 use crate::tasks::{CancelOnDrop, Tasks};
@@ -74,6 +76,7 @@ pub(crate) struct Inner {
     adding: Mutex<()>,
     // Discovery and connections.
     tasks: Tasks,
+    ticks: Ticks,
     // One token for each call under way; closed when no more may begin.
     calls: TaskTracker,
 }
