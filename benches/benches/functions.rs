@@ -5,14 +5,11 @@ use std::hint::black_box;
 
 use braid_benches::balancer::smooth;
 use braid_benches::echo::Payload;
+use braid_benches::rpc::message::{PREFIX, encode, message};
 use braid_benches::rpc::route::Route;
 use braid_core::{ServiceName, Token};
-use bytes::{BufMut as _, Bytes, BytesMut};
 use criterion::{Criterion, criterion_group, criterion_main};
 use prost::Message as _;
-
-/// What stands in front of a gRPC message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
 
 fn pick(criterion: &mut Criterion) {
     for (name, nodes) in [("pick_3", 3), ("pick_1000", 1_000)] {
@@ -31,10 +28,8 @@ fn route(criterion: &mut Criterion) {
     criterion.bench_function("route", |bencher| bencher.iter(|| route.take()));
 }
 
-fn message(criterion: &mut Criterion) {
-    let message = Payload {
-        body: vec![b'x'; 128].into(),
-    };
+fn encoding(criterion: &mut Criterion) {
+    let message = message();
     let frame = encode(&message);
     criterion.bench_function("message_encode", |bencher| {
         bencher.iter(|| encode(black_box(&message)));
@@ -42,16 +37,6 @@ fn message(criterion: &mut Criterion) {
     criterion.bench_function("message_decode", |bencher| {
         bencher.iter(|| Payload::decode(black_box(&frame).slice(PREFIX..)));
     });
-}
-
-/// Prefix and message in one buffer.
-fn encode(message: &Payload) -> Bytes {
-    let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(PREFIX + length);
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(length).expect("the message is small"));
-    message.encode_raw(&mut frame);
-    frame.freeze()
 }
 
 /// Names as the keys that calls are looked up by.
@@ -70,5 +55,5 @@ fn key(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(functions, pick, route, message, key);
+criterion_group!(functions, pick, route, encoding, key);
 criterion_main!(functions);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::bench;
 use crate::codegen::{self, Mode};
 use crate::error::{Result, bail};
+use crate::instructions;
 use crate::workspace::{Package, Workspace};
 use crate::{process, programs, setup, test, text, tidy};
 
@@ -24,6 +25,7 @@ const STEPS: &[(&str, Run)] = &[
     ("features", features),
     ("quickstart", quickstart),
     ("counts", bench::check),
+    ("instructions", instructions::check),
 ];
 
 /// Runs the command line `ci [--without go]`.

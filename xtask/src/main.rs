@@ -10,6 +10,7 @@ mod codegen;
 mod error;
 #[cfg(feature = "codegen")]
 mod generate;
+mod instructions;
 mod process;
 mod programs;
 mod results;
@@ -52,6 +53,12 @@ const TASKS: &[Task] = &[
         arguments: "[--filter GLOB]... [--quick] [--json FILE] [--check]",
         does: "measures what braid costs beside what it is built on",
         run: bench::command,
+    },
+    Task {
+        name: "instructions",
+        arguments: "",
+        does: "counts the instructions of picks, routes and messages against their limits",
+        run: instructions::command,
     },
     Task {
         name: "ci",

@@ -5,7 +5,7 @@
 
 use crate::error::{Context as _, Error, Result, bail};
 use crate::workspace::Workspace;
-use crate::{process, programs, text};
+use crate::{instructions, process, programs, text};
 
 /// A program that a task needs.
 #[derive(Debug)]
@@ -84,6 +84,15 @@ const REQUIREMENTS: &[Requirement] = &[
         at_least: None,
         install: Install::Command(&["apt-get", "install", "--yes", "cmake"]),
         then: None,
+    },
+    Requirement {
+        name: "valgrind",
+        why: "counts instructions",
+        needed_by: &["instructions"],
+        probe: &["valgrind", "--version"],
+        at_least: None,
+        install: Install::Command(&["apt-get", "install", "--yes", "valgrind"]),
+        then: Some(instructions::install),
     },
 ];
 
@@ -225,11 +234,13 @@ fn check(workspace: &Workspace, requirement: &Requirement) -> Result<String> {
     }
 }
 
-/// The first word of a program's answer that is a version: `rustc 1.95.0`, `go version go1.26.8`.
+/// The first word of a program's answer that is a version: `rustc 1.95.0`, `go version go1.26.8`, `valgrind-3.19.0`.
 fn version(output: &str) -> &str {
     let mut words = output.split_whitespace();
     let versions = words.find_map(|word| {
-        let version = word.strip_prefix("go").unwrap_or(word);
+        let leads = ["go", "valgrind-"];
+        let version = leads.iter().find_map(|lead| word.strip_prefix(lead));
+        let version = version.unwrap_or(word);
         version
             .starts_with(|first: char| first.is_ascii_digit())
             .then_some(version)
@@ -275,7 +286,7 @@ mod tests {
         let error = parse(&["--without", "java"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "--without takes one of rust, clippy, rustfmt, go, cmake, not `java`"
+            "--without takes one of rust, clippy, rustfmt, go, cmake, valgrind, not `java`"
         );
         let error = parse(&["--instal"]).unwrap_err();
         assert_eq!(
@@ -290,6 +301,7 @@ mod tests {
         for (output, expected) in [
             ("rustc 1.95.0 (59807616e 2026-04-14)", "1.95.0"),
             ("go version go1.26.8 linux/amd64", "1.26.8"),
+            ("valgrind-3.19.0", "3.19.0"),
             ("clippy", ""),
         ] {
             assert_eq!(version(output), expected);

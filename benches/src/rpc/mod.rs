@@ -2,6 +2,7 @@
 
 mod blocks;
 mod callers;
+pub mod message;
 mod open_loop;
 mod remote;
 pub mod route;

@@ -1,6 +1,7 @@
 //! What it costs to find out where a call goes, without the call.
 
 use std::hint::black_box;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use braid_core::{Announcement, Claim, Discover as _, LinkCache, Node, ServiceName, Token};
@@ -12,7 +13,7 @@ use crate::nodes;
 use crate::row::{Figures, Row};
 use crate::timed;
 
-use super::server::Server;
+use super::server::{self, Server};
 
 /// How many users there are.
 const TOKENS: usize = 1_000;
@@ -27,8 +28,8 @@ pub struct Route {
     next: usize,
     // Keep the nodes visible.
     _announced: Vec<Announcement>,
-    // Ends last. All nodes are at its address.
-    _server: Server,
+    // Ends last. All nodes are at its address. None if it is on this runtime.
+    _server: Option<Server>,
 }
 
 impl Route {
@@ -38,11 +39,27 @@ impl Route {
     /// The server doesn't start, or a link isn't made.
     pub async fn new() -> Result<Self> {
         let server = Server::start()?;
+        let route = Self::to(server.address()).await?;
+        Ok(Self {
+            _server: Some(server),
+            ..route
+        })
+    }
+
+    /// The same with a server on the caller's runtime: for whoever can't start this program once more.
+    ///
+    /// # Errors
+    /// There is no port, or a link isn't made.
+    pub async fn in_process() -> Result<Self> {
+        Self::to(server::serve_beside().await?).await
+    }
+
+    async fn to(address: SocketAddr) -> Result<Self> {
         let service = ServiceName::new(nodes::SERVICE)?;
         let hub = Hub::new();
         let (mut announced, mut all) = (Vec::new(), Vec::new());
         for node in nodes::of(10)? {
-            let at = Node::new(service.clone(), node.node.clone(), server.address());
+            let at = Node::new(service.clone(), node.node.clone(), address);
             let node = at.with_weight(node.weight);
             announced.push(hub.discover().announce(&node).await?);
             all.push(node);
@@ -69,7 +86,7 @@ impl Route {
             tokens,
             next: 0,
             _announced: announced,
-            _server: server,
+            _server: None,
         })
     }
 

@@ -43,14 +43,26 @@ pub fn serve() -> Result<()> {
             let _ = stdin().read_to_end(&mut Vec::new());
             let _ = end.send(());
         });
-        let serving = tonic::transport::Server::builder()
-            .add_service(EchoServer::new(Same))
-            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
         tokio::select! {
-            served = serving => Ok(served?),
+            served = serve_on(listener) => served,
             _ = ended => Ok(()),
         }
     })
+}
+
+/// Serves on a port of its own, on the caller's runtime and as long as that runs.
+pub(super) async fn serve_beside() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(serve_on(listener));
+    Ok(address)
+}
+
+async fn serve_on(listener: TcpListener) -> Result<()> {
+    let serving = tonic::transport::Server::builder()
+        .add_service(EchoServer::new(Same))
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+    Ok(serving.await?)
 }
 
 /// A running server. It ends when this is dropped, and when this process dies.

@@ -2,6 +2,8 @@
 
 mod place;
 
+pub(crate) use self::place::cache;
+
 use std::fs;
 use std::process::Command;
 use std::time::Instant;

@@ -17,7 +17,7 @@ pub(crate) fn place(root: &Path) -> io::Result<PathBuf> {
 }
 
 /// The user's cache directory, as the XDG specification has it.
-fn cache() -> io::Result<PathBuf> {
+pub(crate) fn cache() -> io::Result<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
     let home = || Some(PathBuf::from(set("HOME")?).join(".cache"));
     set("XDG_CACHE_HOME")
