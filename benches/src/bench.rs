@@ -8,6 +8,8 @@ use tokio::runtime::{Builder, Runtime};
 use crate::counts::Counts;
 use crate::goal::Goal;
 use crate::pairs::{Paired, Side, Until, alternate, repeat};
+use crate::pubsub::Redis;
+use crate::pubsub::parity::Parity;
 use crate::row::{Figures, Measure, Measured, Row};
 use crate::rpc::Remote;
 use crate::stats::Estimate;
@@ -24,6 +26,8 @@ pub struct Bench {
     remote: Option<Remote>,
     counts: Option<Counts>,
     capacity: Option<f64>,
+    redis: Option<Redis>,
+    parity: Option<[Parity; 3]>,
     row: &'static str,
 }
 
@@ -44,6 +48,8 @@ impl Bench {
             remote: None,
             counts: None,
             capacity: None,
+            redis: None,
+            parity: None,
             row: "",
         })
     }
@@ -89,6 +95,17 @@ impl Bench {
             .ok_or_else(|| "it was started just now".into())
     }
 
+    /// A Redis server that holds nothing. Started when it is first asked for; what a former row left on it is removed.
+    ///
+    /// # Panics
+    /// When there is no `redis-server`; the text tells what to do.
+    pub fn redis(&mut self) -> Redis {
+        let start = || self.runtime.block_on(Redis::start());
+        let redis = self.redis.get_or_insert_with(start).clone();
+        self.runtime.block_on(redis.clear());
+        redis
+    }
+
     /// The counts, taken when they are first asked for.
     ///
     /// # Errors
@@ -111,6 +128,22 @@ impl Bench {
         let capacity = measure(self)?;
         self.capacity = Some(capacity);
         Ok(capacity)
+    }
+
+    /// The original's benchmark, taken once in a run.
+    ///
+    /// # Errors
+    /// Those of `measure`.
+    pub fn parity(
+        &mut self,
+        measure: impl FnOnce(&mut Self) -> Result<[Parity; 3]>,
+    ) -> Result<[Parity; 3]> {
+        if let Some(parity) = self.parity {
+            return Ok(parity);
+        }
+        let parity = measure(self)?;
+        self.parity = Some(parity);
+        Ok(parity)
     }
 
     /// Blocks of both sides in turn, until the row's goal can be judged.

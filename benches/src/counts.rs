@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::balancer::{p2c, smooth};
+use crate::blocks::Caller;
+use crate::pubsub::{Ours, Redis};
 use crate::row::Figures;
+use crate::rpc::Remote;
 use crate::rpc::route::Route;
-use crate::rpc::{Caller, Remote};
 use crate::stats::Estimate;
 use crate::{Result, sibling};
 
@@ -135,6 +137,9 @@ pub async fn take(meter: Meter) -> Result<String> {
     tell("tonic", calls(meter, remote.tonic()).await?)?;
     tell("typed", calls(meter, remote.typed()).await?)?;
     tell("send", calls(meter, remote.by_name()).await?)?;
+    let redis = Redis::start().await;
+    let ours = Ours::connect(&redis.url()).await?;
+    tell("publish", calls(meter, ours.publisher()).await?)?;
     let mut route = Route::new().await?;
     tell("route", plain(meter, || route.take()))?;
     let balancer = smooth::balancer(100)?;

@@ -10,11 +10,12 @@ use std::{env, fs};
 use crate::Result;
 use crate::row::Measured;
 
-/// The documents: where each is, and the start of the names of its rows.
-const DOCUMENTS: [(&str, &str); 2] = [("benches/README.md", ""), ("README.md", "rpc/")];
-
-const BEGIN: &str = "<!-- begin: written by `cargo xtask bench` -->\n";
-const END: &str = "<!-- end: written by `cargo xtask bench` -->\n";
+/// The tables: where each is, and the start of the names of its rows.
+const TABLES: [(&str, &str); 3] = [
+    ("benches/README.md", ""),
+    ("README.md", "rpc/"),
+    ("README.md", "pubsub/"),
+];
 
 const HEAD: &str = "| row | braid | anchor | ratio or figure | goal | verdict | run |\n\
                     |---|--:|--:|---|---|---|--:|\n";
@@ -45,9 +46,9 @@ impl Documents {
         let package = package.ok_or("start me as `cargo xtask bench`: no CARGO_MANIFEST_DIR")?;
         let root = Path::new(&package).parent().unwrap_or(Path::new(""));
         let mut table = Table::default();
-        for (index, (path, _)) in DOCUMENTS.into_iter().enumerate() {
+        for (index, (path, rows)) in TABLES.into_iter().enumerate() {
             let text = read(root, path)?;
-            let (_, block, _) = parts(path, &text)?;
+            let (_, block, _) = parts(path, rows, &text)?;
             if index == 0 {
                 table = Table::parse(block)?;
             }
@@ -62,9 +63,9 @@ impl Documents {
     /// A document can't be written.
     pub fn write(mut self, measured: &[Measured], known: &[&str], run: String) -> Result<()> {
         self.table.take(measured, run);
-        for (path, rows) in DOCUMENTS {
+        for (path, rows) in TABLES {
             let text = read(&self.root, path)?;
-            let (before, _, after) = parts(path, &text)?;
+            let (before, _, after) = parts(path, rows, &text)?;
             let names = known.iter().filter(|name| name.starts_with(rows));
             let block = self.table.show(names.copied());
             let text = format!("{before}{block}{after}");
@@ -79,12 +80,19 @@ fn read(root: &Path, path: &str) -> Result<String> {
     Ok(text.map_err(|error| format!("{path}: {error}"))?)
 }
 
+/// The markers of the table of these rows.
+fn markers(rows: &str) -> [String; 2] {
+    ["begin", "end"]
+        .map(|which| format!("<!-- {which}: `{rows}*`, written by `cargo xtask bench` -->\n"))
+}
+
 /// What stands before the table, the table, and what stands behind it; the markers are before and behind.
-fn parts<'a>(path: &str, text: &'a str) -> Result<(&'a str, &'a str, &'a str)> {
-    let begin = text.find(BEGIN).map(|begin| begin + BEGIN.len());
-    let found = begin.and_then(|begin| Some((begin, begin + text[begin..].find(END)?)));
+fn parts<'a>(path: &str, rows: &str, text: &'a str) -> Result<(&'a str, &'a str, &'a str)> {
+    let [begin, end] = markers(rows);
+    let from = text.find(&begin).map(|from| from + begin.len());
+    let found = from.and_then(|from| Some((from, from + text[from..].find(&end)?)));
     let (begin, end) = found.ok_or_else(|| {
-        format!("{path} has no place for the table; it stands between\n{BEGIN}{END}")
+        format!("{path} has no place for the table; it stands between\n{begin}{end}")
     })?;
     Ok((&text[..begin], &text[begin..end], &text[end..]))
 }
@@ -201,11 +209,14 @@ mod tests {
 
     #[test]
     fn only_what_stands_between_the_markers_is_replaced() {
-        let text = format!("before\n{BEGIN}old\n{END}after\n");
-        let (before, block, after) = parts("x.md", &text).unwrap();
-        assert_eq!((before, block), (&*format!("before\n{BEGIN}"), "old\n"));
-        assert_eq!(after, format!("{END}after\n"));
-        let error = parts("x.md", "no table").unwrap_err().to_string();
+        let [[begin, end], [other_begin, other_end]] = ["a/", "b/"].map(markers);
+        let other = format!("{other_begin}other\n{other_end}");
+        let text = format!("before\n{other}{begin}old\n{end}after\n");
+        let (before, block, after) = parts("x.md", "a/", &text).unwrap();
+        assert_eq!(before, format!("before\n{other}{begin}"));
+        assert_eq!(block, "old\n");
+        assert_eq!(after, format!("{end}after\n"));
+        let error = parts("x.md", "a/", "no table").unwrap_err().to_string();
         assert!(
             error.starts_with("x.md has no place for the table"),
             "{error}"
@@ -215,17 +226,24 @@ mod tests {
     #[test]
     fn the_readme_quotes_the_table() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let [table, quoted] = DOCUMENTS.map(|(path, rows)| {
+        let [table, quotes @ ..] = TABLES.map(|(path, rows)| {
             let text = read(root, path).unwrap();
-            let (_, block, _) = parts(path, &text).unwrap();
-            let table = Table::parse(block).unwrap();
-            let names = crate::run::names();
-            let names = names.into_iter().filter(|name| name.starts_with("rpc/"));
-            (block.to_owned(), table.show(names), rows)
+            let (_, block, _) = parts(path, rows, &text).unwrap();
+            (rows, block.to_owned())
         });
-        assert_eq!(
-            table.1, quoted.0,
-            "run `cargo xtask bench`; nobody edits the tables by hand"
-        );
+        for (rows, quote) in quotes {
+            let start = format!("| `{rows}");
+            let lines = |block: &str| -> Vec<_> {
+                let lines = block.lines().filter(|line| line.starts_with(&start));
+                lines.map(str::to_owned).collect()
+            };
+            let runs = |block: &str| Table::parse(block).unwrap().runs;
+            let wrong = "run `cargo xtask bench`; nobody edits the tables by hand";
+            assert_eq!(lines(&table.1), lines(&quote), "{wrong}");
+            let all = runs(&table.1);
+            for (number, what) in runs(&quote) {
+                assert_eq!(all.get(&number), Some(&what), "{wrong}");
+            }
+        }
     }
 }

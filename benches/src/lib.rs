@@ -9,6 +9,7 @@
 
 pub mod balancer;
 pub mod bench;
+pub mod blocks;
 pub mod counts;
 pub mod cpu;
 pub mod documents;
@@ -19,6 +20,7 @@ pub mod machine;
 pub mod nodes;
 pub mod options;
 pub mod pairs;
+pub mod pubsub;
 pub mod random;
 pub mod row;
 pub mod rpc;

@@ -9,12 +9,18 @@ use crate::documents::Documents;
 use crate::goal::Verdict;
 use crate::options::Options;
 use crate::row::{Measured, Row};
-use crate::{Result, balancer, functions, machine, rpc};
+use crate::{Result, balancer, functions, machine, pubsub, rpc};
 
 /// All rows, in the order in which they are measured.
 #[must_use]
 pub fn rows() -> Vec<Row> {
-    [rpc::rows(), balancer::rows(), functions::rows()].concat()
+    [
+        rpc::rows(),
+        balancer::rows(),
+        pubsub::rows(),
+        functions::rows(),
+    ]
+    .concat()
 }
 
 /// Their names.

@@ -60,7 +60,7 @@ pub use self::{
     node::{Node, NodeRef, NodeState, process_node_id},
     pubsub::{
         Acknowledge, Backoff, ChannelKind, Consumer, Delivery, Message, NewMessage, Ownership,
-        PubSub, Start, SubscribeOptions, Subscription,
+        PubSub, PubSubExt, Start, SubscribeOptions, Subscription,
     },
     shutdown::{Shutdown, ShutdownTrigger},
 };

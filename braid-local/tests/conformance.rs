@@ -33,6 +33,8 @@ impl LocalFleet {
     const TOPIC: PubSubConfig = PubSubConfig {
         capacity: 6_000,
         history: 100,
+        dedup_window: Duration::from_secs(5),
+        forget_after: Some(Duration::from_secs(120)),
     };
 
     fn new() -> Self {
@@ -69,6 +71,8 @@ impl PubSubHarness for LocalFleet {
             ephemeral_gone: Duration::ZERO,
             topic_cap: Self::TOPIC.capacity,
             retained: Self::TOPIC.history,
+            dedup_window: Self::TOPIC.dedup_window,
+            forgotten_after: Duration::from_secs(120),
         }
     }
 }

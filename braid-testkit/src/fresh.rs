@@ -1,5 +1,6 @@
 //! Names that no other case uses.
 
+use crate::PubSubHarness;
 use braid_core::{Channel, Node, NodeId, NodeRef, ServiceName, Token, Topic};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -12,8 +13,9 @@ fn numbered(name: &str) -> String {
     format!("{name}-{}", COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
-pub(crate) fn topic(name: &str) -> Topic {
-    Topic::new(numbered(name)).expect("the suite's names are short")
+pub(crate) fn topic<H: PubSubHarness>(h: &H, name: &str) -> Topic {
+    let name = format!("{}{}", h.topic_prefix(), numbered(name));
+    Topic::new(name).expect("the suite's names are short")
 }
 
 pub(crate) fn channel(name: &str) -> Channel {

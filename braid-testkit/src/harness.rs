@@ -64,6 +64,11 @@ pub trait PubSubHarness: Harness {
 
     /// The times and limits that the backend was configured with for the suite.
     fn limits(&self) -> PubSubLimits;
+
+    /// What the names of all the suite's topics begin with: a few letters, for a server that permits no others. Default nothing.
+    fn topic_prefix(&self) -> &str {
+        ""
+    }
 }
 
 /// Times and limits of a [`PubSubHarness`], as short and small as the backend bears.
@@ -78,6 +83,12 @@ pub struct PubSubLimits {
     pub topic_cap: usize,
     /// How many messages that every channel has acked a topic may still hold, once [`slack`](Harness::slack) has passed.
     pub retained: usize,
+    /// How long the backend remembers a dedup key. In real time at least 2 s, or slow cases outlive it.
+    pub dedup_window: Duration,
+    /// How long after its last consumer has gone a shared channel may still hold back the topic. Above
+    /// [`ephemeral_gone`](Self::ephemeral_gone) and three times [`claim_after`](Self::claim_after), so that no case but its own loses a
+    /// channel.
+    pub forgotten_after: Duration,
 }
 
 /// The nodes that discovery tells of: where the backend lets nodes register, [`Announcements`](crate::Announcements) do it; elsewhere

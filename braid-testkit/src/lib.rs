@@ -11,7 +11,13 @@ mod fresh;
 mod harness;
 pub mod linkcache;
 mod macros;
+#[cfg(feature = "redis")]
+pub mod process;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 pub mod pubsub;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod reserved;
 mod run;
 mod running;

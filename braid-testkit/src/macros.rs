@@ -48,6 +48,9 @@ macro_rules! __cases {
             p1_impossible_subscription_is_refused
             p1_ephemeral_channel_goes_with_its_consumer
             p1_ten_times_in_parallel
+            p1_delayed_message_waits_for_its_time
+            p1_delayed_messages_outlive_their_consumers
+            p1_broadcast_read_shows_every_message
             p3_frozen_consumers_messages_are_redelivered
             p3_killed_consumers_messages_are_redelivered
             p3_late_ack_counts
@@ -65,14 +68,24 @@ macro_rules! __cases {
             p5_message_that_freezes_its_consumers_is_dead_lettered
             p5_panicking_handler_is_retried_then_dead_lettered
             p5_crashes_lose_no_poison
+            p5_redrive_reaches_only_the_channel_that_gave_up
+            p5_redrive_takes_as_many_as_asked
+            p5_redrive_survives_its_crash
             p7_stalled_channel_loses_nothing
             p7_cap_is_an_error_for_the_publisher
+            p7_slow_reader_holds_nothing_back
+            p7_view_tells_how_far_a_channel_is
+            p7_forgotten_channel_stops_holding_the_topic_back
+            p8_restarts_leave_no_consumer_names
             p9_blocked_read_delays_nothing
             p9_dropped_subscribe_strands_nothing
             p9_dropped_delivery_is_delivered_again
+            p10_dedup_key_makes_one_delivery_within_the_window
+            p10_concurrent_duplicates_make_one_delivery
             p12_failing_message_holds_back_its_key
             p12_order_per_key_over_consumers_and_failures
             p12_order_per_key_over_a_crash
+            p12_delayed_message_holds_back_its_key
             p13_drain_finishes_what_is_in_flight
             p13_forced_end_leaves_pending_and_loses_nothing
             p13_slow_consumer_is_bounded

@@ -43,10 +43,17 @@ pub struct DefaultDirector {
 /// Which pub-sub a node uses.
 #[derive(Debug)]
 #[non_exhaustive]
+#[cfg_attr(
+    feature = "pubsub-redis",
+    allow(clippy::large_enum_variant, reason = "there is one a node")
+)]
 pub enum PubSubSection {
     /// The hub's topics, in this process.
     #[cfg(feature = "local")]
     Local,
+    /// Topics on Redis. The start connects, and waits for a server that is away as long as the configuration says.
+    #[cfg(feature = "pubsub-redis")]
+    Redis(braid_pubsub_redis::PubSubConfig),
     /// One that is made already. The director runs it.
     Ready(Arc<dyn PubSub>),
 }
@@ -136,6 +143,26 @@ pub struct ShutdownSection {
     /// How long each component may take to finish what it has in flight. Default 10 s. What isn't done by then is cut off: calls fail,
     /// messages are delivered again elsewhere.
     pub drain: Duration,
+}
+
+impl PubSubSection {
+    /// The pub-sub, ready to run; `local` is the hub's.
+    pub(crate) async fn open(
+        self,
+        #[cfg(feature = "local")] local: &Arc<dyn PubSub>,
+    ) -> Result<Arc<dyn PubSub>> {
+        match self {
+            #[cfg(feature = "local")]
+            Self::Local => Ok(Arc::clone(local)),
+            #[cfg(feature = "pubsub-redis")]
+            Self::Redis(config) => {
+                // Boxed: it is large, and who starts a node without it would carry it along.
+                let connect = Box::pin(braid_pubsub_redis::RedisPubSub::connect(config));
+                Ok(Arc::new(connect.await?))
+            }
+            Self::Ready(pubsub) => Ok(pubsub),
+        }
+    }
 }
 
 impl Default for ShutdownSection {
@@ -308,6 +335,13 @@ macro_rules! section {
 }
 
 section!(PubSubSection: PubSub);
+#[cfg(feature = "pubsub-redis")]
+impl From<braid_pubsub_redis::PubSubConfig> for PubSubSection {
+    fn from(config: braid_pubsub_redis::PubSubConfig) -> Self {
+        Self::Redis(config)
+    }
+}
+
 section!(DiscoverSection: Discover);
 section!(LinkCacheSection: LinkCache, LinkCacheConfig);
 section!(ElectorSection: Elector, ElectorConfig);

@@ -60,8 +60,11 @@
 //! |---|---|---|
 //! | `local` | yes | in-process backends of every component: [`local`] |
 //! | `rpc` | yes | the gRPC client and server: [`rpc`] |
+//! | `redis` | no | every backend on Redis: so far `pubsub-redis` |
+//! | `pubsub-redis` | no | topics on Redis Streams: [`PubSubSection::Redis`] |
 //!
-//! Features only add. Without `local` every backend has to be handed to the director ready-made.
+//! Features only add. Without `local` the director has no backend in this process: each is one of another feature's, or handed over
+//! ready-made.
 //!
 //! # Errors
 //! Every failure is an [`Error`]: act on its [`kind`](Error::kind), show its text, which names the thing at fault.
@@ -89,6 +92,13 @@ pub use braid_local as local;
 #[cfg(feature = "rpc")]
 pub use braid_rpc as rpc;
 
+/// Backends on Redis.
+#[cfg(feature = "pubsub-redis")]
+pub mod redis {
+    pub use braid_pubsub_redis::{Durability, PubSubConfig, RedisPubSub};
+    pub use braid_redis::{RedisConfig, Secret, TlsConfig};
+}
+
 #[doc(inline)]
 pub use braid_core::*;
 
@@ -115,6 +125,6 @@ pub mod prelude {
 }
 
 /// The README's programs, compiled and run.
-#[cfg(all(doctest, feature = "local", feature = "rpc"))]
+#[cfg(all(doctest, feature = "local", feature = "redis", feature = "rpc"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -1,8 +1,13 @@
 //! A node's start: the backends first, then what uses them, and discovery is told last.
 
+#[cfg(feature = "local")]
+use crate::PubSubSection;
 use crate::{
-    DefaultDirector, DiscoverSection, ElectorSection, Handle, LinkCacheSection, PubSubSection,
-    director::required, handle::Shared, stop::Leaving, supervisor::Tier,
+    DefaultDirector, DiscoverSection, ElectorSection, Handle, LinkCacheSection,
+    director::required,
+    handle::Shared,
+    stop::Leaving,
+    supervisor::{Supervisor, Tier},
 };
 #[cfg(feature = "rpc")]
 use braid_core::Node;
@@ -53,7 +58,6 @@ async fn compose(
     id: NodeId,
     mut director: DefaultDirector,
 ) -> Result<(Handle, Option<SocketAddr>)> {
-    let backends = Backends::make(&service, id, &mut director)?;
     let Backends {
         node,
         pubsub,
@@ -61,12 +65,8 @@ async fn compose(
         discover,
         links,
         elector,
-    } = backends;
+    } = Backends::start(&mut leaving.supervisor, &service, id, &mut director).await?;
     let supervisor = &mut leaving.supervisor;
-    supervisor.spawn(Tier::PubSub, pubsub.clone());
-    if !Arc::ptr_eq(&pubsub, &events) {
-        supervisor.spawn(Tier::PubSub, events.clone());
-    }
     supervisor.spawn(Tier::Discover, discover.clone());
     if let Some(links) = &links {
         supervisor.spawn(Tier::Links, links.clone());
@@ -147,8 +147,14 @@ struct Backends {
 }
 
 impl Backends {
+    /// Makes them all. Whatever has a connection runs as soon as it has it, so that a start that fails later ends it as any end does.
     #[cfg(feature = "local")]
-    fn make(service: &ServiceName, id: NodeId, director: &mut DefaultDirector) -> Result<Self> {
+    async fn start(
+        supervisor: &mut Supervisor,
+        service: &ServiceName,
+        id: NodeId,
+        director: &mut DefaultDirector,
+    ) -> Result<Self> {
         let pubsub = required(director.pubsub.take(), "pubsub")?;
         let discover = required(director.discover.take(), "discover")?;
         let links = required(director.linkcache.take(), "linkcache")?;
@@ -164,11 +170,12 @@ impl Backends {
             (&pubsub, &discover),
             (PubSubSection::Local, DiscoverSection::Local)
         );
-        let local_pubsub: Arc<dyn PubSub> = Arc::new(hub.pubsub());
-        let (pubsub, events) = match pubsub {
-            PubSubSection::Local => (Arc::clone(&local_pubsub), local_pubsub),
-            PubSubSection::Ready(pubsub) => (pubsub, local_pubsub),
-        };
+        let events: Arc<dyn PubSub> = Arc::new(hub.pubsub());
+        let pubsub = pubsub.open(&events).await?;
+        supervisor.spawn(Tier::PubSub, pubsub.clone());
+        if !Arc::ptr_eq(&pubsub, &events) {
+            supervisor.spawn(Tier::PubSub, events.clone());
+        }
         let discover: Arc<dyn Discover> = match discover {
             DiscoverSection::Local => Arc::new(hub.discover()),
             DiscoverSection::Ready(discover) => discover,
@@ -207,8 +214,13 @@ impl Backends {
     }
 
     #[cfg(not(feature = "local"))]
-    fn make(_service: &ServiceName, id: NodeId, director: &mut DefaultDirector) -> Result<Self> {
-        let PubSubSection::Ready(pubsub) = required(director.pubsub.take(), "pubsub")?;
+    async fn start(
+        supervisor: &mut Supervisor,
+        _service: &ServiceName,
+        id: NodeId,
+        director: &mut DefaultDirector,
+    ) -> Result<Self> {
+        let pubsub = required(director.pubsub.take(), "pubsub")?;
         let DiscoverSection::Ready(discover) = required(director.discover.take(), "discover")?;
         let links = match required(director.linkcache.take(), "linkcache")? {
             LinkCacheSection::Ready(links) => Some(links),
@@ -218,6 +230,8 @@ impl Backends {
             ElectorSection::Ready(elector) => Some(elector),
             ElectorSection::Off => None,
         };
+        let pubsub = pubsub.open().await?;
+        supervisor.spawn(Tier::PubSub, pubsub.clone());
         let (node, events) = (NodeRef::of_process(id), Arc::clone(&pubsub));
         Ok(Self {
             node,

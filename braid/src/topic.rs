@@ -1,7 +1,8 @@
-//! A topic by its name: publish and subscribe.
+//! A topic by its name: publish, subscribe, read, look, redrive.
 
 use braid_core::{
-    Channel, Error, MessageId, NewMessage, PubSub, Result, SubscribeOptions, Subscription, Topic,
+    BoxStream, Channel, Error, Message, MessageId, NewMessage, PubSub, PubSubExt, Result, Start,
+    SubscribeOptions, Subscription, Topic, pubsub::TopicView,
 };
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ impl TopicHandle {
         Self { pubsub, topic }
     }
 
-    /// Publishes a message: bytes, a text, or a [`NewMessage`] with headers and a key.
+    /// Publishes a message: bytes, a text, or a [`NewMessage`] with headers, a key, a delay or a dedup key.
     ///
     /// # Errors
     /// As [`PubSub::publish`]; `Config` when the name is no topic.
@@ -70,6 +71,39 @@ impl TopicHandle {
         self.pubsub
             .subscribe(self.topic()?, &channel, options)
             .await
+    }
+
+    /// The topic's messages from `start` on, without taking part: nothing to ack, and nothing of it is left behind.
+    ///
+    /// # Errors
+    /// As [`PubSub::read`]; `Config` when the name is no topic.
+    ///
+    /// # Cancel safety
+    /// As [`PubSub::read`].
+    pub async fn read(&self, start: Start) -> Result<BoxStream<'static, Result<Message>>> {
+        self.pubsub.read(self.topic()?, start).await
+    }
+
+    /// What the topic holds and how far its channels are.
+    ///
+    /// # Errors
+    /// As [`PubSub::inspect`]; `Config` when the name is no topic.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn inspect(&self) -> Result<TopicView> {
+        self.pubsub.inspect(self.topic()?).await
+    }
+
+    /// Publishes the topic's dead letters again, each for the channel alone that gave up on it; returns how many.
+    ///
+    /// # Errors
+    /// As [`PubSubExt::redrive`]; `Config` when the name is no topic.
+    ///
+    /// # Cancel safety
+    /// As [`PubSubExt::redrive`].
+    pub async fn redrive(&self, limit: Option<usize>) -> Result<usize> {
+        self.pubsub.redrive(self.topic()?, limit).await
     }
 
     fn topic(&self) -> Result<&Topic> {

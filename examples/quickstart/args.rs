@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 pub(crate) const USAGE: &str = "\
-usage: cargo run --example quickstart -- [--once] [--report FILE]
+usage: cargo run --example quickstart -- [--once] [--redis URL|spawn] [--report FILE]
 
   --once         run the scenario, drain and exit: 0 only if every check held
+  --redis URL    topics on this Redis server, such as redis://127.0.0.1:6379; they stay there, for one run at a time
+  --redis spawn  topics on a Redis server that is started for this run (needs the program redis-server)
   --report FILE  write what was counted, as JSON
 Without --once the fleet goes on until Ctrl-C, which drains it.";
 
@@ -13,7 +15,17 @@ Without --once the fleet goes on until Ctrl-C, which drains it.";
 #[derive(Debug, Default)]
 pub(crate) struct Args {
     pub(crate) once: bool,
+    pub(crate) redis: Option<Redis>,
     pub(crate) report: Option<PathBuf>,
+}
+
+/// Which Redis server the topics are on.
+#[derive(Debug)]
+pub(crate) enum Redis {
+    /// One that runs, by its URL.
+    At(String),
+    /// One for this run only.
+    Spawn,
 }
 
 impl Args {
@@ -24,6 +36,15 @@ impl Args {
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--once" => parsed.once = true,
+                "--redis" => {
+                    let server = args
+                        .next()
+                        .ok_or("--redis needs a URL or `spawn` behind it")?;
+                    parsed.redis = Some(match server.as_str() {
+                        "spawn" => Redis::Spawn,
+                        _ => Redis::At(server),
+                    });
+                }
                 "--report" => {
                     let file = args
                         .next()

@@ -4,7 +4,7 @@ use crate::{scenario::Fleet, users::Users};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Lets users call and shows who answers, until it is told to stop.
-pub(crate) async fn go_on(fleet: &Fleet, stop: impl Future<Output = ()>) {
+pub(crate) async fn go_on(fleet: &Fleet<'_>, stop: impl Future<Output = ()>) {
     println!("\nThe fleet goes on; Ctrl-C drains it.");
     let users = Users::start(&fleet.gate, 20);
     let mut before = users.told().calls;

@@ -1,9 +1,10 @@
 //! braid in one process: a fleet of a gate, login and mail nodes on real gRPC ports, with everything else in memory.
 //!
 //! `cargo run --example quickstart` shows it and goes on until Ctrl-C; `-- --once` exits after the scenario, with 0 only if every
-//! check held.
+//! check held; `-- --redis spawn` has the topics on a Redis server.
 
 mod args;
+mod backends;
 mod live;
 mod masters;
 mod members;
@@ -13,7 +14,7 @@ mod scenario;
 mod topics;
 mod users;
 
-use crate::{args::Args, scenario::Fleet};
+use crate::{args::Args, backends::Backends, scenario::Fleet};
 use std::process::ExitCode;
 use tokio::sync::watch;
 
@@ -44,7 +45,10 @@ async fn main() -> ExitCode {
 /// second one ends at once.
 async fn show(args: &Args) -> Result<bool, String> {
     let interrupts = interrupts();
-    let mut fleet = Fleet::start().await.map_err(|error| error.to_string())?;
+    let backends = Backends::prepare(args.redis.as_ref()).await?;
+    let mut fleet = Fleet::start(&backends)
+        .await
+        .map_err(|error| backends.advice(&error))?;
     tokio::select! {
         ran = fleet.run() => match ran {
             Err(error) => fleet.report.check(false, error),

@@ -1,8 +1,9 @@
 //! The nodes of the fleet: what each serves, and how it is composed.
 
+use crate::backends::Backends;
 use braid::{
-    Braid, Bytes, DefaultDirector, Error, ErrorKind, Handle, Result,
-    local::{ElectorConfig, Hub},
+    Braid, Bytes, Error, ErrorKind, Handle, Result,
+    local::ElectorConfig,
     rpc::{RawRequest, Server},
 };
 use braid_examples::{
@@ -27,13 +28,14 @@ pub(crate) const ELECTION: ElectorConfig = ElectorConfig {
 };
 
 /// A gate: where users come in. It calls the others and serves nobody.
-pub(crate) async fn gate(hub: &Hub, id: &str) -> Result<Braid> {
-    Braid::start("gate", id, DefaultDirector::local_in(hub).elector(ELECTION)).await
+pub(crate) async fn gate(backends: &Backends, id: &str) -> Result<Braid> {
+    Braid::start("gate", id, backends.director()?.elector(ELECTION)).await
 }
 
 /// A login node: knows the users that are linked to it. Several of them elect a master.
-pub(crate) async fn login(hub: &Hub, id: &str, weight: u32) -> Result<Braid> {
-    let director = DefaultDirector::local_in(hub)
+pub(crate) async fn login(backends: &Backends, id: &str, weight: u32) -> Result<Braid> {
+    let director = backends
+        .director()?
         .server_with(|node| {
             Server::listen("127.0.0.1:0")
                 .describe(FILE_DESCRIPTOR_SET)
@@ -53,8 +55,9 @@ pub(crate) async fn login(hub: &Hub, id: &str, weight: u32) -> Result<Braid> {
 }
 
 /// A mail node: keeps letters, and shares the work of a topic with its siblings.
-pub(crate) async fn mail(hub: &Hub, id: &str) -> Result<Braid> {
-    let director = DefaultDirector::local_in(hub)
+pub(crate) async fn mail(backends: &Backends, id: &str) -> Result<Braid> {
+    let director = backends
+        .director()?
         .server_with(|node| {
             let service = MailNode {
                 node,

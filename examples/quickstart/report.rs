@@ -1,11 +1,14 @@
 //! What was counted, and whether it is what braid promises.
 
+use braid::Handle;
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Display, path::Path};
 
 /// Every figure of a run. All are counted from what happened, none is assumed.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
+    /// What the fleet ran on.
+    pub(crate) backends: Backends,
     /// Calls made, of every kind.
     pub(crate) calls: u64,
     /// Calls that failed.
@@ -32,6 +35,25 @@ pub(crate) struct Report {
     pub(crate) drained: bool,
     /// The checks, by what they say.
     pub(crate) checks: Vec<Check>,
+}
+
+/// The backends of a node, by the names of their components.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Backends {
+    pubsub: &'static str,
+    discover: &'static str,
+    linkcache: Option<&'static str>,
+}
+
+impl Backends {
+    /// Those of this node.
+    pub(crate) fn of(node: &Handle) -> Self {
+        Self {
+            pubsub: node.pubsub().name(),
+            discover: node.discover().name(),
+            linkcache: node.links().map(|links| links.name()),
+        }
+    }
 }
 
 /// One check.

@@ -1,14 +1,15 @@
 //! What the fleet is put through, step by step, with its checks.
 
 use crate::{
+    backends::Backends,
     masters::{Master, Masters},
     members,
     observed::Observed,
-    report::Report,
+    report::{self, Report},
     topics::{self, Inbox},
     users::Users,
 };
-use braid::{Braid, Result, SubscribeOptions, local::Hub};
+use braid::{Braid, Result, SubscribeOptions};
 use braid_examples::fleet::{
     EventsRequest, LoginReply, LoginRequest, SendReply, SendRequest, login_client::LoginClient,
 };
@@ -21,8 +22,8 @@ const WORK: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The nodes, and what watches them.
-pub(crate) struct Fleet {
-    hub: Hub,
+pub(crate) struct Fleet<'a> {
+    backends: &'a Backends,
     pub(crate) gate: Braid,
     pub(crate) logins: Vec<Braid>,
     mails: Vec<Braid>,
@@ -30,25 +31,28 @@ pub(crate) struct Fleet {
     pub(crate) report: Report,
 }
 
-impl Fleet {
+impl<'a> Fleet<'a> {
     /// One gate, three login nodes with weights 5, 3 and 1, two mail nodes.
-    pub(crate) async fn start() -> Result<Self> {
+    pub(crate) async fn start(backends: &'a Backends) -> Result<Self> {
         println!("A fleet of six nodes in this process, each on a gRPC port of its own:\n");
-        let hub = Hub::new();
-        let gate = members::gate(&hub, "gate-1").await?;
+        let gate = members::gate(backends, "gate-1").await?;
+        let report = Report {
+            backends: report::Backends::of(&gate),
+            ..Report::default()
+        };
         let mut fleet = Self {
-            hub: hub.clone(),
+            backends,
             gate,
             logins: Vec::new(),
             mails: Vec::new(),
             masters: Masters::watch(),
-            report: Report::default(),
+            report,
         };
         for (id, weight) in [("login-1", 5), ("login-2", 3), ("login-3", 1)] {
             fleet.add_login(id, weight).await?;
         }
         for id in ["mail-1", "mail-2"] {
-            fleet.mails.push(members::mail(&hub, id).await?);
+            fleet.mails.push(members::mail(backends, id).await?);
         }
         for node in std::iter::once(&fleet.gate)
             .chain(&fleet.logins)
@@ -62,7 +66,7 @@ impl Fleet {
     }
 
     async fn add_login(&mut self, id: &str, weight: u32) -> Result<()> {
-        let node = members::login(&self.hub, id, weight).await?;
+        let node = members::login(self.backends, id, weight).await?;
         self.masters.add(node.node().id.clone(), node.leadership()?);
         self.logins.push(node);
         Ok(())
@@ -188,11 +192,12 @@ impl Fleet {
         let mut inboxes = Vec::new();
         for node in everyone() {
             let inbox = Inbox::default();
-            let channel = node.node().id.as_str();
+            // Of this life of the node: on a server, those of a former one that was killed are there for a while.
+            let channel = node.node().to_string();
             let own = SubscribeOptions::ephemeral();
             consumers.push(
                 inbox
-                    .join(node, "chat.world", channel, own, Duration::ZERO)
+                    .join(node, "chat.world", &channel, own, Duration::ZERO)
                     .await?,
             );
             inboxes.push(inbox);

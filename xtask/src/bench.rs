@@ -7,6 +7,7 @@ use std::env;
 
 use crate::error::{Context as _, Error, Result};
 use crate::process;
+use crate::programs;
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -14,7 +15,7 @@ use crate::workspace::Workspace;
 pub(crate) const NAME: &str = "braid-benches";
 
 /// The same for cargo, built as users build: the release profile, with nothing set.
-const RELEASE: &str = "--release --package braid-benches --features criterion,pingora";
+const RELEASE: &str = "--release --package braid-benches --features criterion,pingora,sea-streamer";
 
 /// What calls and picks allocate: what `cargo run --package braid-benches --bin counts` prints, without its anchor's line.
 const COUNTS: &str = "benches/counts.txt";
@@ -26,6 +27,7 @@ pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Result {
     let mut cargo = workspace.cargo(&format!("run --quiet {RELEASE} --bin bench --"));
     // Files are named from where the user is.
     cargo.current_dir(env::current_dir().context("the current folder")?);
+    cargo.env("BRAID_BENCH_GO", programs::bench(workspace)?);
     // What is wrong is said by the program itself.
     match cargo.args(args).status().context("cargo run")? {
         status if status.success() => Ok(()),

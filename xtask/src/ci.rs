@@ -132,15 +132,17 @@ fn docs(workspace: &Workspace) -> Result {
     process::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// Runs the first thing that a newcomer runs; it fails unless all of its own checks hold.
+/// Runs the first thing that a newcomer runs, in one process and on Redis; it fails unless all of its own checks hold.
 fn quickstart(workspace: &Workspace) -> Result {
-    process::run(&mut workspace.cargo("run --example quickstart -- --once"))
+    let once = "run --example quickstart -- --once";
+    process::run(&mut workspace.cargo(once))?;
+    process::run(&mut workspace.cargo(&format!("{once} --redis spawn")))
 }
 
 /// Checks that each feature of each crate builds alone, without a warning.
 fn features(workspace: &Workspace) -> Result {
     let metadata = workspace.metadata()?;
-    // The benchmark's one feature is for nobody to select: `clippy` and `counts` see it with and without.
+    // The benchmark's features are for nobody to select: `clippy` and `counts` see it with all and without.
     let libraries = metadata
         .members()
         .filter(|member| member.name != bench::NAME);

@@ -5,12 +5,14 @@
 //! can check belongs into [`tidy`].
 
 mod bench;
+mod chaos;
 mod ci;
 mod codegen;
 mod error;
 #[cfg(feature = "codegen")]
 mod generate;
 mod instructions;
+mod packages;
 mod process;
 mod programs;
 mod results;
@@ -19,6 +21,7 @@ mod table;
 mod test;
 mod text;
 mod tidy;
+mod valkey;
 mod workspace;
 
 use std::env;
@@ -53,6 +56,12 @@ const TASKS: &[Task] = &[
         arguments: "[--filter GLOB]... [--quick] [--json FILE] [--check]",
         does: "measures what braid costs beside what it is built on",
         run: bench::command,
+    },
+    Task {
+        name: "chaos",
+        arguments: "--scenario NAME [--messages N] [--kills N] [--seed N] [--json FILE]",
+        does: "makes real faults, and shows whether a promise held",
+        run: chaos::command,
     },
     Task {
         name: "instructions",

@@ -3,9 +3,11 @@
 //! Each requirement is one entry of a table, and a task asks for its own ones before it starts.
 //! Nothing that is installed here may leave a daemon running: tests start their own servers.
 
+use std::env;
+
 use crate::error::{Context as _, Error, Result, bail};
 use crate::workspace::Workspace;
-use crate::{instructions, process, programs, text};
+use crate::{instructions, packages, process, programs, text, valkey};
 
 /// A program that a task needs.
 #[derive(Debug)]
@@ -19,20 +21,35 @@ struct Requirement {
     /// The oldest version that will do; none if any will.
     at_least: Option<&'static str>,
     install: Install,
-    /// Builds what the tasks need of it.
-    then: Option<fn(&Workspace) -> Result>,
+    /// Builds what a task needs of it.
+    then: &'static [Build],
 }
+
+/// A task, and what builds what it needs.
+type Build = (&'static str, fn(&Workspace) -> Result);
 
 /// How to get a program.
 #[derive(Debug)]
 enum Install {
     Command(&'static [&'static str]),
+    /// A package of Debian's, and what else would do.
+    Package(&'static str, &'static str),
+    /// Into the user's cache, which takes no leave; and what else would do.
+    Cached(fn(&Workspace) -> Result, &'static str),
     /// In words, since no command does it everywhere.
     ByHand(&'static str),
 }
 
 /// What only the interop tests need, and what can be left out of them.
 pub(crate) const GO: &str = "go";
+
+/// What the tests of the Redis backends start, unless the variable names another program.
+pub(crate) const REDIS: &str = "redis-server";
+const REDIS_BIN: &str = "REDIS_SERVER_BIN";
+
+/// The server whose disk tests wait for.
+const VALKEY: &str = "valkey";
+const WAITAOF_SINCE: &str = "7.2";
 
 /// Cargo is not in it: it has started this program.
 const REQUIREMENTS: &[Requirement] = &[
@@ -43,7 +60,7 @@ const REQUIREMENTS: &[Requirement] = &[
         probe: &["rustc", "--version"],
         at_least: Some(env!("CARGO_PKG_RUST_VERSION")),
         install: Install::Command(&["rustup", "update", "stable"]),
-        then: None,
+        then: &[],
     },
     Requirement {
         name: "clippy",
@@ -52,7 +69,7 @@ const REQUIREMENTS: &[Requirement] = &[
         probe: &["cargo-clippy", "--version"],
         at_least: None,
         install: Install::Command(&["rustup", "component", "add", "clippy"]),
-        then: None,
+        then: &[],
     },
     Requirement {
         name: "rustfmt",
@@ -61,12 +78,12 @@ const REQUIREMENTS: &[Requirement] = &[
         probe: &["rustfmt", "--version"],
         at_least: None,
         install: Install::Command(&["rustup", "component", "add", "rustfmt"]),
-        then: None,
+        then: &[],
     },
     Requirement {
         name: GO,
-        why: "builds the programs that the interop tests talk to",
-        needed_by: &["test"],
+        why: "builds the programs that the interop tests talk to, and the original's benchmark",
+        needed_by: &["test", "bench"],
         probe: &["go", "version"],
         // As go.mod of these programs has it.
         at_least: Some("1.26"),
@@ -74,7 +91,10 @@ const REQUIREMENTS: &[Requirement] = &[
             "Go 1.26 or later, from go.dev/dl (the packages of Debian 12 and 13 are older); \
              or do without it: `--without go`, for `setup`, `test` and `ci`",
         ),
-        then: Some(programs::build),
+        then: &[
+            ("test", programs::build_interop),
+            ("bench", programs::build_bench),
+        ],
     },
     Requirement {
         name: "cmake",
@@ -82,8 +102,17 @@ const REQUIREMENTS: &[Requirement] = &[
         needed_by: &["bench"],
         probe: &["cmake", "--version"],
         at_least: None,
-        install: Install::Command(&["apt-get", "install", "--yes", "cmake"]),
-        then: None,
+        install: Install::Package("cmake", ""),
+        then: &[],
+    },
+    Requirement {
+        name: "redis-benchmark",
+        why: "shows what a Redis server can take",
+        needed_by: &["bench"],
+        probe: &["redis-benchmark", "--version"],
+        at_least: None,
+        install: Install::Package("redis-tools", ""),
+        then: &[],
     },
     Requirement {
         name: "valgrind",
@@ -91,28 +120,50 @@ const REQUIREMENTS: &[Requirement] = &[
         needed_by: &["instructions"],
         probe: &["valgrind", "--version"],
         at_least: None,
-        install: Install::Command(&["apt-get", "install", "--yes", "valgrind"]),
-        then: Some(instructions::install),
+        install: Install::Package("valgrind", ""),
+        then: &[("instructions", instructions::install)],
+    },
+    Requirement {
+        name: REDIS,
+        why: "is started anew by tests, on ports of their own",
+        needed_by: &["test", "bench", "chaos"],
+        probe: &[REDIS, "--version"],
+        at_least: Some("7.0"),
+        install: Install::Package(
+            REDIS,
+            "or any Redis from 7.0 on, or a Valkey: let REDIS_SERVER_BIN name its program",
+        ),
+        then: &[],
+    },
+    Requirement {
+        name: VALKEY,
+        why: "has WAITAOF, which a redis-server before 7.2 lacks",
+        needed_by: &["test"],
+        probe: &[VALKEY, "--version"],
+        at_least: Some(WAITAOF_SINCE),
+        install: Install::Cached(
+            valkey::install,
+            "Valkey is unpacked into the cache on Debian; elsewhere let VALKEY_SERVER_BIN name the program of a Redis from 7.2 on, or of a Valkey",
+        ),
+        then: &[],
     },
 ];
 
 /// Runs the command line `setup [--install] [--without NAME]...`.
 pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Result {
     let options = Options::parse(args)?;
-    satisfy(
-        workspace,
-        &options.wanted,
-        options.install || is_root(workspace),
-    )
+    let install = options.install || is_root(workspace);
+    satisfy(workspace, &options.wanted, &|_| true, install)
 }
 
 /// Sees to what one task needs, but for what is to be left out.
 pub(crate) fn ensure(workspace: &Workspace, task: &str, without: Option<&str>) -> Result {
+    let part = |by: &str| task == "ci" || task == by;
     let needed = |requirement: &&Requirement| {
-        (task == "ci" || requirement.needed_by.contains(&task)) && without != Some(requirement.name)
+        requirement.needed_by.iter().any(|by| part(by)) && without != Some(requirement.name)
     };
     let wanted: Vec<_> = REQUIREMENTS.iter().filter(needed).collect();
-    satisfy(workspace, &wanted, is_root(workspace))
+    satisfy(workspace, &wanted, &part, is_root(workspace))
 }
 
 #[derive(Debug)]
@@ -149,8 +200,13 @@ impl Options {
     }
 }
 
-/// Checks each requirement, and installs the missing ones or says how to.
-fn satisfy(workspace: &Workspace, wanted: &[&Requirement], install: bool) -> Result {
+/// Checks each requirement, installs the missing ones or says how to, and builds what these tasks need of them.
+fn satisfy(
+    workspace: &Workspace,
+    wanted: &[&Requirement],
+    tasks: &dyn Fn(&str) -> bool,
+    install: bool,
+) -> Result {
     let checked: Vec<_> = wanted
         .iter()
         .map(|requirement| (*requirement, check(workspace, requirement)))
@@ -169,7 +225,8 @@ fn satisfy(workspace: &Workspace, wanted: &[&Requirement], install: bool) -> Res
         .filter(|(_, state)| state.is_err())
         .map(|(requirement, _)| *requirement);
     let missing: Vec<_> = missing.collect();
-    if !missing.is_empty() && !install {
+    let cached = |requirement: &&Requirement| matches!(requirement.install, Install::Cached(..));
+    if !missing.iter().all(cached) && !install {
         bail!(
             "something is missing; `cargo xtask setup --install` installs what it can, or by hand:\n\n{}",
             missing
@@ -179,19 +236,29 @@ fn satisfy(workspace: &Workspace, wanted: &[&Requirement], install: bool) -> Res
         );
     }
     for requirement in &missing {
-        let Install::Command([program, args @ ..]) = requirement.install else {
-            bail!(
+        match requirement.install {
+            Install::Command([program, args @ ..]) => {
+                process::run(workspace.command(program).args(args))?;
+            }
+            Install::Cached(install, _) => install(workspace)?,
+            Install::Package(package, _)
+                if program(workspace, requirement) == requirement.probe[0] =>
+            {
+                packages::install(workspace, package)?;
+            }
+            Install::Package(..) | Install::ByHand(_) | Install::Command([]) => bail!(
                 "{}: there is no command that installs it\n\n{}",
-                requirement.name,
+                program(workspace, requirement),
                 requirement.install.line()
-            );
-        };
-        process::run(workspace.command(program).args(args))?;
+            ),
+        }
         check(workspace, requirement)
             .context(format_args!("{} after its installation", requirement.name))?;
     }
-    for build in wanted.iter().filter_map(|requirement| requirement.then) {
-        build(workspace)?;
+    for (task, build) in wanted.iter().flat_map(|requirement| requirement.then) {
+        if tasks(task) {
+            build(workspace)?;
+        }
     }
     println!("setup: all is here");
     Ok(())
@@ -202,7 +269,9 @@ impl Install {
     fn line(&self) -> String {
         match self {
             Self::Command(words) => format!("    {}\n", words.join(" ")),
-            Self::ByHand(text) => format!("    {text}\n"),
+            Self::Package(package, "") => format!("    apt-get install {package}\n"),
+            Self::Package(package, else_) => format!("    apt-get install {package} ({else_})\n"),
+            Self::ByHand(text) | Self::Cached(_, text) => format!("    {text}\n"),
         }
     }
 }
@@ -221,11 +290,9 @@ fn row(requirement: &Requirement, state: &Result<String>) -> Vec<String> {
 
 /// The version that is there, or what is wrong.
 fn check(workspace: &Workspace, requirement: &Requirement) -> Result<String> {
-    let [program, args @ ..] = requirement.probe else {
-        bail!("no command shows whether it is there");
-    };
+    let program = program(workspace, requirement);
     // Whatever makes a probe fail, the program can't be used.
-    let output = process::output(workspace.command(program).args(args))
+    let output = process::output(workspace.command(program).args(&requirement.probe[1..]))
         .map_err(|_| Error::new("missing"))?;
     let version = version(&output);
     match requirement.at_least {
@@ -234,11 +301,29 @@ fn check(workspace: &Workspace, requirement: &Requirement) -> Result<String> {
     }
 }
 
-/// The first word of a program's answer that is a version: `rustc 1.95.0`, `go version go1.26.8`, `valgrind-3.19.0`.
+/// The program to probe.
+fn program(workspace: &Workspace, requirement: &Requirement) -> String {
+    let named = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let redis = || named(REDIS_BIN).unwrap_or_else(|| REDIS.to_owned());
+    match requirement.name {
+        REDIS => redis(),
+        // A Redis that has WAITAOF is enough, unless another program is named.
+        VALKEY if named(valkey::BIN).is_none() && has_waitaof(workspace, &redis()) => redis(),
+        VALKEY => valkey::program(),
+        _ => requirement.probe[0].to_owned(),
+    }
+}
+
+fn has_waitaof(workspace: &Workspace, server: &str) -> bool {
+    let output = process::output(workspace.command(server).arg("--version"));
+    output.is_ok_and(|output| parts(version(&output)) >= parts(WAITAOF_SINCE))
+}
+
+/// The first word of a program's answer that is a version: `rustc 1.95.0`, `go version go1.26.8`, `valgrind-3.19.0`, `v=7.0.15`.
 fn version(output: &str) -> &str {
     let mut words = output.split_whitespace();
     let versions = words.find_map(|word| {
-        let leads = ["go", "valgrind-"];
+        let leads = ["go", "valgrind-", "v="];
         let version = leads.iter().find_map(|lead| word.strip_prefix(lead));
         let version = version.unwrap_or(word);
         version
@@ -286,7 +371,7 @@ mod tests {
         let error = parse(&["--without", "java"]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "--without takes one of rust, clippy, rustfmt, go, cmake, valgrind, not `java`"
+            "--without takes one of rust, clippy, rustfmt, go, cmake, redis-benchmark, valgrind, redis-server, valkey, not `java`"
         );
         let error = parse(&["--instal"]).unwrap_err();
         assert_eq!(
@@ -302,6 +387,7 @@ mod tests {
             ("rustc 1.95.0 (59807616e 2026-04-14)", "1.95.0"),
             ("go version go1.26.8 linux/amd64", "1.26.8"),
             ("valgrind-3.19.0", "3.19.0"),
+            ("Redis server v=7.0.15 sha=00000000:0 bits=64", "7.0.15"),
             ("clippy", ""),
         ] {
             assert_eq!(version(output), expected);

@@ -20,13 +20,32 @@ pub(crate) struct Backend {
     pub(crate) traits: &'static [&'static str],
     /// The packages whose tests need what this backend needs.
     pub(crate) packages: &'static [&'static str],
+    /// Whether its tests start Redis servers.
+    pub(crate) on_redis: bool,
 }
 
-pub(crate) const BACKENDS: &[Backend] = &[Backend {
-    name: "local",
-    traits: &["pubsub", "discover", "elector", "linkcache"],
-    packages: &["braid-local"],
-}];
+pub(crate) const BACKENDS: &[Backend] = &[
+    Backend {
+        name: "local",
+        traits: &["pubsub", "discover", "elector", "linkcache"],
+        packages: &["braid-local"],
+        on_redis: false,
+    },
+    on_redis("redis"),
+    on_redis("redis_cluster"),
+    on_redis("redis_sentinel"),
+    on_redis("redis_tls"),
+];
+
+/// What there is on Redis is there on every kind of its servers.
+const fn on_redis(name: &'static str) -> Backend {
+    Backend {
+        name,
+        traits: &["pubsub"],
+        packages: &["braid-pubsub-redis"],
+        on_redis: true,
+    }
+}
 
 /// A promise that every backend of a contract has to show.
 #[derive(Debug, PartialEq, Eq)]

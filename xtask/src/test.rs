@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, and the conformance table.
 
+use std::collections::BTreeSet;
+use std::env;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -15,10 +17,25 @@ use crate::workspace::Workspace;
 /// What the names of all interop tests begin with, and of no other test.
 const INTEROP: &str = "interop::";
 
+/// What is said of a run without these.
+const WITHOUT_GO: &str = "\nWITHOUT GO: the interop tests were left out. That braid and programs not written here \
+    understand each other\nis NOT shown by this run.\n\n";
+
+/// What the names of all tests that start a Redis server hold, those of its backends apart.
+const REDIS: &str = "redis";
+
+/// What the names of all conformance tests on Redis hold.
+const ON_REDIS: &str = "conformance::redis";
+
+/// How many of these run at a time, on two cores or more: they wait for claim times and the like, for most of their time. More don't make it
+/// quicker, and take each other's time until claims come early.
+const AT_A_TIME: &str = "12";
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
+
 /// Runs the command line `test [--only BACKEND] [--without go] [cargo test args]...`.
 pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Result {
     let options = Options::parse(args)?;
-    if options.only.is_none() {
+    if options.only.is_none_or(|backend| backend.on_redis) {
         setup::ensure(workspace, "test", options.left_out())?;
     }
     let outcome = run(workspace, &options)?;
@@ -42,7 +59,7 @@ pub(crate) struct Options<'a> {
 pub(crate) struct Outcome {
     totals: Totals,
     /// What is to be said of tests that were left out.
-    left_out: Option<String>,
+    left_out: Option<&'static str>,
     good: bool,
 }
 
@@ -51,11 +68,18 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> Result<Outcom
     let cases = table::parse(&read_cases(workspace)?)?;
     let started = Instant::now();
     let mut results = Results::default();
-    let mut cargo = workspace.cargo("test");
-    let status = process::stream(cargo.args(options.cargo_test()), |line| results.read(line))?;
+    let mut good = true;
+    for run in options.runs() {
+        let mut cargo = workspace.cargo("test");
+        if run.mostly_wait && env::var_os(TEST_THREADS).is_none() {
+            cargo.env(TEST_THREADS, AT_A_TIME);
+        }
+        let status = process::stream(cargo.args(&run.args), |line| results.read(line))?;
+        good &= status.success();
+    }
 
     let mut problems = results.problems();
-    if !status.success() && results.totals().failed == 0 {
+    if !good && results.totals().failed == 0 {
         problems.push(
             "cargo test failed though no test did: something did not build, or a test program died"
                 .to_owned(),
@@ -71,10 +95,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> Result<Outcom
     report(&problems, started.elapsed());
     Ok(Outcome {
         totals: results.totals(),
-        left_out: options
-            .without_go
-            .then(|| options.without_go_notice(results.totals())),
-        good: status.success() && problems.is_empty(),
+        left_out: options.without_go.then_some(WITHOUT_GO),
+        good: good && problems.is_empty(),
     })
 }
 
@@ -82,7 +104,7 @@ impl Outcome {
     /// The last words of a run: what was left out, and a line such as `12 passed, 0 failed`.
     pub(crate) fn closing(&self) -> String {
         let Totals { passed, failed, .. } = self.totals;
-        let left_out = self.left_out.as_deref().unwrap_or_default();
+        let left_out = self.left_out.unwrap_or_default();
         format!("{left_out}{passed} passed, {failed} failed")
     }
 
@@ -137,19 +159,6 @@ impl<'a> Options<'a> {
         self.without_go.then_some(setup::GO)
     }
 
-    fn without_go_notice(&self, totals: Totals) -> String {
-        let count = if self.cargo_args.is_empty() {
-            format!("{} interop tests", totals.filtered)
-        } else {
-            // A filter of the user's counts in there.
-            "the interop tests".to_owned()
-        };
-        format!(
-            "\nWITHOUT GO: {count} were left out. That braid and programs not written here \
-             understand each other\nis NOT shown by this run.\n\n"
-        )
-    }
-
     fn backends(&self) -> Vec<&'static Backend> {
         BACKENDS
             .iter()
@@ -161,34 +170,81 @@ impl<'a> Options<'a> {
         self.only.is_none_or(|only| only.name == backend.name)
     }
 
-    /// The arguments of `cargo test`.
-    fn cargo_test(&self) -> Vec<&str> {
-        let mut args = vec!["--all-features"];
+    /// The runs of `cargo test` that it takes. What waits most of the time has one of its own, unless the user says what to run.
+    fn runs(&self) -> Vec<Run> {
+        let (cargo, mut program) = self.arguments();
+        let waits = self.backends().iter().any(|backend| backend.on_redis);
+        if !waits || !self.cargo_args.is_empty() {
+            return vec![Run::new(&cargo, &program, false)];
+        }
+        let mut waiting = cargo.clone();
+        waiting.push("--tests".to_owned());
+        let mut others = program.clone();
+        others.extend(["--skip", ON_REDIS].map(str::to_owned));
+        program.push(ON_REDIS.to_owned());
+        vec![
+            Run::new(&cargo, &others, false),
+            Run::new(&waiting, &program, true),
+        ]
+    }
+
+    /// The arguments of `cargo test`, and behind `--` those of the test programs.
+    fn arguments(&self) -> (Vec<String>, Vec<String>) {
         // One failure must not hide the next.
-        args.push("--no-fail-fast");
+        let mut cargo = vec!["--all-features", "--no-fail-fast"];
+        let mut own = self.cargo_args.split(|arg| arg == "--");
+        let own_cargo = own.next().unwrap_or_default();
         // Cargo would take `--workspace` over a package that the user names.
         let names_package = |arg: &String| arg.starts_with("-p") || arg.starts_with("--package");
-        let own = self.cargo_args.iter().take_while(|arg| *arg != "--");
-        if !own.clone().any(names_package) {
+        if !own_cargo.iter().any(names_package) {
             // The benchmark's tests are run where it is built: see `bench::check`.
-            args.extend(["--workspace", "--exclude", bench::NAME]);
-            for left_out in BACKENDS.iter().filter(|backend| !self.takes(backend)) {
-                args.extend(
-                    left_out
-                        .packages
-                        .iter()
-                        .flat_map(|package| ["--exclude", package]),
-                );
-            }
+            cargo.extend(["--workspace", "--exclude", bench::NAME]);
+            let taken: Vec<_> = self
+                .backends()
+                .iter()
+                .flat_map(|backend| backend.packages)
+                .collect();
+            let all = BACKENDS.iter().flat_map(|backend| backend.packages);
+            let left_out: BTreeSet<_> = all.filter(|package| !taken.contains(package)).collect();
+            cargo.extend(
+                left_out
+                    .into_iter()
+                    .flat_map(|package| ["--exclude", package]),
+            );
         }
-        args.extend(self.cargo_args.iter().map(String::as_str));
+        let mut cargo: Vec<_> = cargo.into_iter().map(str::to_owned).collect();
+        cargo.extend_from_slice(own_cargo);
+        let mut program: Vec<_> = own.flatten().cloned().collect();
+        let mut skip = |name: &str| program.extend(["--skip", name].map(str::to_owned));
         if self.without_go {
-            if !args.contains(&"--") {
-                args.push("--");
-            }
-            args.extend(["--skip", INTEROP]);
+            skip(INTEROP);
         }
-        args
+        match self.only {
+            Some(only) if only.on_redis => BACKENDS
+                .iter()
+                .filter(|other| other.on_redis && other.name != only.name)
+                .for_each(|other| skip(&format!("conformance::{}::", other.name))),
+            Some(_) => skip(REDIS),
+            None => {}
+        }
+        (cargo, program)
+    }
+}
+
+/// One run of `cargo test`.
+struct Run {
+    args: Vec<String>,
+    mostly_wait: bool,
+}
+
+impl Run {
+    fn new(cargo: &[String], program: &[String], mostly_wait: bool) -> Self {
+        let mut args = cargo.to_vec();
+        if !program.is_empty() {
+            args.push("--".to_owned());
+            args.extend_from_slice(program);
+        }
+        Self { args, mostly_wait }
     }
 }
 
@@ -219,30 +275,63 @@ fn report(problems: &[String], elapsed: Duration) {
 mod tests {
     use super::*;
 
-    fn check(args: &[&str], cargo_test: &str) {
+    fn check(args: &[&str], cargo_test: &[&str]) {
         let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let options = Options::parse(&args).unwrap();
-        assert_eq!(options.cargo_test().join(" "), cargo_test);
+        let runs = options.runs();
+        let lines: Vec<_> = runs.iter().map(|run| run.args.join(" ")).collect();
+        assert_eq!(lines, cargo_test);
     }
 
     #[test]
     fn arguments_reach_cargo() {
-        let all = "--all-features --no-fail-fast --workspace --exclude braid-benches";
-        let skip = "--skip interop::";
-        check(&[], all);
-        check(&["--only", "local"], &format!("{all} -- {skip}"));
+        let features = "--all-features --no-fail-fast";
+        let all = &format!("{features} --workspace --exclude braid-benches");
+        let own_run = "--skip conformance::redis";
+        check(
+            &[],
+            &[
+                &format!("{all} -- {own_run}"),
+                &format!("{all} --tests -- conformance::redis"),
+            ],
+        );
+        check(
+            &["--without", "go"],
+            &[
+                &format!("{all} -- --skip interop:: {own_run}"),
+                &format!("{all} --tests -- --skip interop:: conformance::redis"),
+            ],
+        );
+        check(
+            &["--only", "local"],
+            &[&format!(
+                "{all} --exclude braid-pubsub-redis -- --skip interop:: --skip redis"
+            )],
+        );
+        let others = "--skip conformance::redis_cluster:: --skip conformance::redis_sentinel:: --skip conformance::redis_tls::";
+        check(
+            &["--only", "redis"],
+            &[
+                &format!("{all} --exclude braid-local -- --skip interop:: {others} {own_run}"),
+                &format!(
+                    "{all} --exclude braid-local --tests -- --skip interop:: {others} conformance::redis"
+                ),
+            ],
+        );
         check(
             &["--without", "go", "p1", "--", "--nocapture"],
-            &format!("{all} p1 -- --nocapture {skip}"),
+            &[&format!("{all} p1 -- --nocapture --skip interop::")],
         );
-        check(&["p1", "--", "-p"], &format!("{all} p1 -- -p"));
+        check(&["p1", "--", "-p"], &[&format!("{all} p1 -- -p")]);
         check(
             &["-p", "braid-core"],
-            "--all-features --no-fail-fast -p braid-core",
+            &[&format!("{features} -p braid-core")],
         );
         check(
             &["--only", "local", "--without", "go", "--package=x"],
-            "--all-features --no-fail-fast --package=x -- --skip interop::",
+            &[&format!(
+                "{features} --package=x -- --skip interop:: --skip redis"
+            )],
         );
     }
 
@@ -272,9 +361,7 @@ mod tests {
             ..Totals::default()
         };
         let closing = |options: &Options<'_>| {
-            let left_out = options
-                .without_go
-                .then(|| options.without_go_notice(totals));
+            let left_out = options.without_go.then_some(WITHOUT_GO);
             Outcome {
                 totals,
                 left_out,
@@ -284,7 +371,7 @@ mod tests {
         };
         assert_eq!(closing(&Options::default()), "7 passed, 0 failed");
         let without = closing(&Options::without_go());
-        assert!(without.starts_with("\nWITHOUT GO: 3 interop tests were left out."));
+        assert!(without.starts_with("\nWITHOUT GO: the interop tests were left out."));
         assert!(without.ends_with("\n7 passed, 0 failed"));
     }
 
@@ -294,7 +381,7 @@ mod tests {
         let error = Options::parse(&args).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "there is no backend `dish`; --only takes one of: local"
+            "there is no backend `dish`; --only takes one of: local, redis, redis_cluster, redis_sentinel, redis_tls"
         );
     }
 }

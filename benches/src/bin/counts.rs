@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{env, fs};
 
 use braid_benches::counts::{self, Counts};
+use braid_benches::pubsub::parity;
 use braid_benches::{Result, rpc};
 
 /// The system's allocator, counted.
@@ -52,6 +53,10 @@ fn count(bytes: usize) {
     BYTES.fetch_add(bytes as u64, Relaxed);
 }
 
+fn meter() -> (u64, u64) {
+    (ALLOCATIONS.load(Relaxed), BYTES.load(Relaxed))
+}
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,6 +72,10 @@ fn run() -> Result<()> {
     let before = match &args[..] {
         // What this program starts itself as.
         [serve] if serve == rpc::SERVE => return rpc::serve(),
+        // What the benchmark starts it as.
+        [which, url, time] if which == parity::PARITY => {
+            return parity::tell(meter, url, time);
+        }
         [] => None,
         [check, path] if check == "--check" => Some(Counts::parse(&fs::read_to_string(path)?)?),
         _ => return Err("counts takes nothing but --check FILE".into()),
@@ -74,7 +83,6 @@ fn run() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let meter = || (ALLOCATIONS.load(Relaxed), BYTES.load(Relaxed));
     let text = runtime.block_on(counts::take(meter))?;
     print!("{text}");
     let worse = match before {

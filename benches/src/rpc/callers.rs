@@ -1,7 +1,6 @@
 //! The clients that are compared, as their users hold them.
 
 use std::fmt::Debug;
-use std::future::Future;
 
 use braid_core::{CallOptions, Token};
 use bytes::Bytes;
@@ -10,6 +9,7 @@ use tonic::client::GrpcService;
 use tonic::codegen::StdError;
 
 use crate::Result;
+use crate::blocks::Caller;
 use crate::echo::{Payload, echo_client::EchoClient};
 
 /// The size of a message, in bytes.
@@ -17,12 +17,6 @@ const SIZE: usize = 128;
 
 /// The service's name in discovery.
 pub(super) const SERVICE: &str = "echo";
-
-/// Makes one call after the other. A task that calls has a clone of its own.
-pub trait Caller: Clone + Debug + Send + Sync + 'static {
-    /// One call.
-    fn call(&mut self) -> impl Future<Output = Result<()>> + Send;
-}
 
 /// A generated client.
 #[derive(Clone, Debug)]

@@ -1,6 +1,5 @@
 //! Rows of the client, against a bare tonic client that calls the same server.
 
-mod blocks;
 mod callers;
 pub mod message;
 mod open_loop;
@@ -8,12 +7,13 @@ mod remote;
 pub mod route;
 mod server;
 
-pub use self::callers::{ByName, Caller, Generated};
+pub use self::callers::{ByName, Generated};
 pub use self::remote::Remote;
 pub use self::server::{SERVE, serve};
 
 use crate::Result;
 use crate::bench::Bench;
+use crate::blocks::{Caller, Load, latency, load};
 use crate::counts::{allocations, bytes};
 use crate::goal::Direction::{AtLeast, AtMost};
 use crate::goal::Goal::{Absolute, Ratio};
@@ -23,7 +23,8 @@ use crate::row::{
     Unit::{Bytes, Count, Rate, Time},
 };
 
-use self::blocks::{Load, latency, load};
+/// How many calls are in flight under load.
+const IN_FLIGHT: usize = 64;
 
 /// The rows, those of one line of the table together.
 #[must_use]
@@ -123,8 +124,8 @@ fn under_load(
     let on = bench.runtime();
     bench.alternate(row, |side| {
         let load = match side {
-            Side::Ours => on.block_on(load(ours)),
-            Side::Anchor => on.block_on(load(anchor)),
+            Side::Ours => on.block_on(load(ours, IN_FLIGHT)),
+            Side::Anchor => on.block_on(load(anchor, IN_FLIGHT)),
         };
         Ok(figure(&load?))
     })

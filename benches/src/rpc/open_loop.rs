@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 
 use crate::Result;
 use crate::bench::Bench;
+use crate::blocks::Caller;
 use crate::pairs::Side;
 use crate::random::Random;
 use crate::row::{Figures, Row};
 use crate::stats::median;
 
-use super::blocks::IN_FLIGHT;
-use super::callers::Caller;
+use super::IN_FLIGHT;
 
 /// How long a block takes. Longer than others, so that it has a 99th percentile.
 const BLOCK: Duration = Duration::from_millis(250);

@@ -8,8 +8,9 @@ use braid_local::{Hub, LinkCacheConfig};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::Result;
+use crate::blocks::Caller as _;
 
-use super::callers::{ByName, Caller as _, Generated, SERVICE};
+use super::callers::{ByName, Generated, SERVICE};
 use super::server::Server;
 
 /// An echo server in its own process, and clients that are connected to it. Cheap to clone.

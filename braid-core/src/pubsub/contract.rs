@@ -1,6 +1,6 @@
 //! The trait that every pub-sub backend implements.
 
-use super::{ChannelKind, Delivery, NewMessage, SubscribeOptions};
+use super::{Delivery, Message, NewMessage, Start, SubscribeOptions, TopicView};
 use crate::{Channel, Component, MessageId, Result, Topic};
 use futures_core::{Stream, future::BoxFuture, stream::BoxStream};
 use std::{
@@ -17,11 +17,17 @@ pub trait PubSub: Component {
     ///
     /// # Behavior
     /// When it returns `Ok` the message is stored as durably as the backend was configured to, and every channel that exists
-    /// then will be handed it at least once.
+    /// then will be handed it at least once: at once, or when its [delay](NewMessage::with_delay) is over.
+    ///
+    /// A message whose [dedup key](NewMessage::with_dedup_key) the topic has seen within the backend's dedup window stores
+    /// nothing, and gives the id of the first one. That holds over publishers and their restarts, for publishes that
+    /// cross each other too, and at the cap.
+    ///
+    /// A message with the header [`ONLY_CHANNEL`](super::dead_letter::ONLY_CHANNEL) counts as acked on all other channels.
     ///
     /// # Errors
-    /// `Rejected`: the topic is at its cap, nothing was stored. `Unavailable`: nothing was stored. `Timeout`,
-    /// `Indeterminate`: it may have been stored; braid doesn't repeat it, since that could make a silent duplicate.
+    /// `Config`: what [`NewMessage::validate`] says. `Rejected`: the topic is at its cap, nothing was stored. `Unavailable`: nothing was stored. `Timeout`,
+    /// `Indeterminate`: it may have been stored; braid doesn't repeat it, since that could make a silent duplicate; with a dedup key the caller can.
     /// `Closed`: the backend was closed.
     ///
     /// # Cancel safety
@@ -37,8 +43,12 @@ pub trait PubSub: Component {
     /// # Behavior
     /// When it returns `Ok` the channel exists: everything published from then on reaches it.
     ///
+    /// A backend may be configured to forget a shared channel that had no consumer for long: it no longer holds back the topic's
+    /// retention. The next consumer of that channel is told by an `Err` item (`NotFound`) before anything else, and the channel goes
+    /// on with what it had not read and the topic still holds; what it had pending may be lost.
+    ///
     /// # Errors
-    /// `Config`: an option is out of range. `Conflict`: the channel exists with another [`ChannelKind`], or it is ephemeral
+    /// `Config`: an option is out of range. `Conflict`: the channel exists with another [`ChannelKind`](super::ChannelKind), or it is ephemeral
     /// and belongs to another consumer. `Unavailable`, `Timeout`, `Closed`.
     ///
     /// # Cancel safety
@@ -50,6 +60,37 @@ pub trait PubSub: Component {
         options: SubscribeOptions,
     ) -> BoxFuture<'a, Result<Subscription>>;
 
+    /// The topic's messages from `start` on, for one reader who takes no part: nothing to ack, no channel.
+    ///
+    /// # Behavior
+    /// Every message comes once, in the order of publishing, with attempt 1, whatever channels do with it; a delayed one when it is due.
+    /// What is for [one channel only](super::dead_letter::ONLY_CHANNEL) is left out. When it returns `Ok` the place is taken:
+    /// everything published from then on comes. The topic is created when it doesn't exist.
+    ///
+    /// A reader holds nothing back and leaves no trace: retention removes messages whether or not it has seen them. One that
+    /// is slower misses them, which an `Err` item (`NotFound`) tells where the backend can tell; other `Err` items are
+    /// faults that the stream survives. It ends when the backend closes.
+    ///
+    /// # Errors
+    /// `Config`: [`Start::After`] a message that can't be one of the topic's. `Unavailable`, `Timeout`, `Closed`.
+    ///
+    /// # Cancel safety
+    /// Cancel safe. So is the stream's `next()`.
+    fn read<'a>(
+        &'a self,
+        topic: &'a Topic,
+        start: Start,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Result<Message>>>>;
+
+    /// All topics that the backend knows, dead-letter topics included, by name.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, `Closed`.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    fn topics(&self) -> BoxFuture<'_, Result<Vec<Topic>>>;
+
     /// What a topic holds and how far its channels are, for people and dashboards.
     ///
     /// # Errors
@@ -60,49 +101,10 @@ pub trait PubSub: Component {
     fn inspect<'a>(&'a self, topic: &'a Topic) -> BoxFuture<'a, Result<TopicView>>;
 }
 
-/// The state of a topic at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TopicView {
-    /// How many messages it holds, the acked ones that retention has not removed yet included.
-    pub messages: usize,
-    /// Its channels, by name.
-    pub channels: Vec<ChannelView>,
-}
-
-/// The state of a channel at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ChannelView {
-    /// Its name.
-    pub name: Channel,
-    /// Whether it outlives its consumers.
-    pub kind: ChannelKind,
-    /// How many messages have never been handed out.
-    pub lag: usize,
-    /// How many were handed out (or wait for their next attempt) and aren't acked.
-    pub pending: usize,
-    /// How many consumers take part.
-    pub consumers: usize,
-}
-
-impl ChannelView {
-    /// A channel that has nothing to do.
-    #[must_use]
-    pub fn new(name: Channel, kind: ChannelKind) -> Self {
-        Self {
-            name,
-            kind,
-            lag: 0,
-            pending: 0,
-            consumers: 0,
-        }
-    }
-}
-
 /// One consumer's deliveries: a stream.
 ///
-/// An `Err` item is a fault that the subscription survives (the server is away, a group was lost and made again); it goes on
+/// An `Err` item is a fault that the subscription survives (the server is away, a group was lost and made again, the channel had
+/// been forgotten); it goes on
 /// with the next item. The stream ends when the backend closes. Dropping it returns what it has buffered to the channel, uncounted.
 ///
 /// # Cancel safety

@@ -8,8 +8,8 @@ use super::{
     topic::{Refused, Seat, TopicState},
 };
 use braid_core::{
-    Channel, Clock, Error, ErrorKind, Message, MessageId, NewMessage, Ownership, Result, Start,
-    SubscribeOptions, Topic, pubsub::TopicView,
+    BootTime, Channel, Clock, Error, ErrorKind, Message, MessageId, NewMessage, Ownership, Result,
+    Start, SubscribeOptions, Topic, pubsub::TopicView,
 };
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ use std::{
 /// Lock order: a topic, then its dead-letter topic, then the table of topics. Nothing is awaited, woken or logged under a lock.
 pub(crate) struct Broker {
     config: PubSubConfig,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     topics: Mutex<HashMap<Topic, Arc<TopicCell>>>,
     /// The last id given to a node, a channel or a consumer.
     last_id: AtomicU64,
@@ -43,9 +43,9 @@ pub(super) struct TopicCell {
     inner: Mutex<Inner>,
 }
 
-struct Inner {
-    state: TopicState,
-    waiters: Waiters,
+pub(super) struct Inner {
+    pub(super) state: TopicState,
+    pub(super) waiters: Waiters,
 }
 
 /// The answer to a consumer that asks for a message.
@@ -55,6 +55,8 @@ pub(super) enum Taken {
     /// Nothing yet: the waker is called when there may be something, except for what time alone brings, which it does after
     /// this wait.
     Idle(Option<Duration>),
+    /// The channel was forgotten while it had no consumer.
+    Forgotten,
     /// The consumer has left.
     Gone,
 }
@@ -92,13 +94,25 @@ impl Broker {
     /// # Errors
     /// `NotFound`, naming the topic.
     pub(crate) fn inspect(&self, topic: &Topic) -> Result<TopicView> {
-        match self.find(topic) {
-            Some(cell) => Ok(cell.lock().state.view()),
-            None => {
-                let text = format!("topic `{topic}` was never published or subscribed to");
-                Err(Error::new(ErrorKind::NotFound, NAME, "inspect", text))
-            }
-        }
+        let Some(cell) = self.find(topic) else {
+            let text = format!("topic `{topic}` was never published or subscribed to");
+            return Err(Error::new(ErrorKind::NotFound, NAME, "inspect", text));
+        };
+        let now = self.clock.now();
+        let mut view = self.within(&cell, |inner, graves| {
+            graves.forget(inner, now);
+            inner.state.view(now)
+        });
+        let dead = topic.dead_letters().ok().and_then(|dead| self.find(&dead));
+        view.dead_letters = dead.map_or(0, |cell| cell.lock().state.len());
+        Ok(view)
+    }
+
+    /// The topics, by name.
+    pub(crate) fn all_topics(&self) -> Vec<Topic> {
+        let mut topics: Vec<_> = self.topics().keys().cloned().collect();
+        topics.sort();
+        topics
     }
 
     // ===== what the handles ask for =====
@@ -115,22 +129,19 @@ impl Broker {
         node: NodeKey,
     ) -> Result<(Arc<TopicCell>, Seat)> {
         options.validate()?;
-        let refused = |refused| refusal(topic, channel, refused);
-        let cell = match &options.start {
-            // There can be no such message, and a refused subscribe makes no topic.
-            Start::After(id) => self
-                .find(topic)
-                .ok_or_else(|| refused(Refused::UnknownId(id.clone())))?,
-            Start::New | Start::Beginning => self.find_or_make(topic),
-        };
+        let cell = self.begin(topic, &options.start, "subscribe")?;
         let member = Member {
             consumer: ConsumerId(self.new_id()),
             node,
             options,
         };
         let fresh = ChannelId(self.new_id());
-        let joined = cell.lock().state.join(channel, fresh, member);
-        let seat = joined.map_err(refused)?;
+        let now = self.clock.now();
+        let joined = self.within(&cell, |inner, graves| {
+            graves.forget(inner, now);
+            inner.state.join(channel, fresh, member, now)
+        });
+        let seat = joined.map_err(|refused| refusal(topic, channel, refused))?;
         Ok((cell, seat))
     }
 
@@ -139,7 +150,7 @@ impl Broker {
         let mut effects = Effects::default();
         {
             let mut inner = cell.lock();
-            inner.state.leave(seat);
+            inner.state.leave(seat, self.clock.now());
             effects.wake_one(seat.channel_id, seat.consumer, &mut inner.waiters);
         }
         effects.run();
@@ -150,6 +161,7 @@ impl Broker {
             let now = graves.broker.clock.now();
             match inner.state.next(seat, now, graves) {
                 Next::Message(message, out) => Taken::Message(message, out),
+                Next::Forgotten => Taken::Forgotten,
                 Next::Gone => Taken::Gone,
                 Next::Idle { until } => {
                     let Seat {
@@ -216,7 +228,7 @@ impl Broker {
     // ===== locks =====
 
     /// Changes a topic, and runs the effects when its lock is released.
-    fn within<T>(
+    pub(super) fn within<T>(
         &self,
         cell: &TopicCell,
         change: impl FnOnce(&mut Inner, &mut DeadLetters<'_>) -> T,
@@ -237,7 +249,12 @@ impl Broker {
         let cell = self.find_or_make(topic);
         let mut inner = cell.lock();
         let Inner { state, waiters } = &mut *inner;
-        match state.append(message, SystemTime::now()) {
+        let now = self.clock.now();
+        for channel in state.forget(now) {
+            let topic = topic.clone();
+            effects.note(Note::Forgotten { topic, channel });
+        }
+        match state.append(message, SystemTime::now(), now) {
             Ok(id) => {
                 effects.wake_all(waiters);
                 Some(id)
@@ -254,6 +271,23 @@ impl Broker {
         }
     }
 
+    /// The topic to begin in. One that nothing was published to is made, unless it is to begin behind a message: there can be none, and what
+    /// is refused makes no topic.
+    pub(super) fn begin(
+        &self,
+        topic: &Topic,
+        start: &Start,
+        operation: &'static str,
+    ) -> Result<Arc<TopicCell>> {
+        match start {
+            Start::After(_) => {
+                let found = self.find(topic);
+                found.ok_or_else(|| unknown_start(topic, start, operation))
+            }
+            Start::New | Start::Beginning => Ok(self.find_or_make(topic)),
+        }
+    }
+
     fn find(&self, topic: &Topic) -> Option<Arc<TopicCell>> {
         self.topics().get(topic).cloned()
     }
@@ -263,16 +297,14 @@ impl Broker {
         if let Some(cell) = topics.get(topic) {
             return Arc::clone(cell);
         }
-        let PubSubConfig { capacity, history } = self.config;
-        let history = if topic.is_dead_letters() {
-            history.max(capacity)
-        } else {
-            history
-        };
+        let mut config = self.config.clone();
+        if topic.is_dead_letters() {
+            config.history = config.history.max(config.capacity);
+        }
         let cell = Arc::new(TopicCell {
             name: topic.clone(),
             inner: Mutex::new(Inner {
-                state: TopicState::new(capacity, history),
+                state: TopicState::new(&config),
                 waiters: Waiters::default(),
             }),
         });
@@ -284,8 +316,18 @@ impl Broker {
         ignore_poison(self.topics.lock())
     }
 
-    fn new_id(&self) -> u64 {
+    pub(super) fn new_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+impl DeadLetters<'_> {
+    /// Lets no channel hold the topic back that nobody has taken care of for too long.
+    fn forget(&mut self, inner: &mut Inner, now: BootTime) {
+        for channel in inner.state.forget(now) {
+            let topic = self.topic.clone();
+            self.effects.note(Note::Forgotten { topic, channel });
+        }
     }
 }
 
@@ -303,7 +345,7 @@ impl TopicCell {
         &self.name
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         ignore_poison(self.inner.lock())
     }
 }
@@ -320,21 +362,22 @@ pub(super) fn ignore_poison<T>(locked: Result<T, PoisonError<T>>) -> T {
 }
 
 fn refusal(topic: &Topic, channel: &Channel, refused: Refused) -> Error {
-    let (kind, text) = match refused {
-        Refused::Kind(kind) => (
-            ErrorKind::Conflict,
-            format!("channel `{channel}` of topic `{topic}` exists and is {kind:?}"),
+    let text = match refused {
+        Refused::Kind(kind) => {
+            format!("channel `{channel}` of topic `{topic}` exists and is {kind:?}")
+        }
+        Refused::Owned => format!(
+            "channel `{channel}` of topic `{topic}` is ephemeral and belongs to another consumer"
         ),
-        Refused::Owned => (
-            ErrorKind::Conflict,
-            format!(
-                "channel `{channel}` of topic `{topic}` is ephemeral and belongs to another consumer"
-            ),
-        ),
-        Refused::UnknownId(id) => (
-            ErrorKind::Config,
-            format!("start: topic `{topic}` never had a message `{id}`"),
-        ),
+        Refused::UnknownId(id) => return unknown_start(topic, &Start::After(id), "subscribe"),
     };
-    Error::new(kind, NAME, "subscribe", text)
+    Error::new(ErrorKind::Conflict, NAME, "subscribe", text)
+}
+
+pub(super) fn unknown_start(topic: &Topic, start: &Start, operation: &'static str) -> Error {
+    let text = match start {
+        Start::After(id) => format!("start: topic `{topic}` never had a message `{id}`"),
+        Start::New | Start::Beginning => format!("start: not in topic `{topic}`"),
+    };
+    Error::new(ErrorKind::Config, NAME, operation, text)
 }

@@ -1,8 +1,9 @@
-//! How much a topic may hold.
+//! How much a topic may hold, and what it remembers.
 
 use braid_core::{Error, ErrorKind, Result};
+use std::time::Duration;
 
-/// How much each topic of an in-process fleet may hold.
+/// How much each topic of an in-process fleet may hold, and what it remembers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PubSubConfig {
     /// The most messages of one topic that some channel still needs: not handed out yet, or handed out and not settled.
@@ -16,9 +17,19 @@ pub struct PubSubConfig {
     /// at [`Start::Beginning`](braid_core::Start::Beginning) or behind an id. Default 1,024. A dead-letter topic keeps
     /// [`capacity`](Self::capacity) messages if that is more, since they may be the only copies left.
     ///
-    /// 0 keeps nothing: a late channel gets only what another channel still needs. Large values cost memory in every topic that
-    /// was ever published to.
+    /// 0 keeps nothing: a late channel gets only what another channel still needs, and so does a
+    /// [reader](braid_core::PubSub::read). Large values cost memory in every topic that was ever published to.
     pub history: usize,
+    /// How long a topic remembers a [dedup key](braid_core::NewMessage::with_dedup_key) from its first publish on. Default 2 minutes.
+    ///
+    /// Zero remembers none: every publish stores a message. Long windows cost memory: each key and the id behind it.
+    pub dedup_window: Duration,
+    /// After how long without any consumer a shared channel is forgotten: it no longer holds back the topic, and its next
+    /// consumer is told by an `Err` item (`NotFound`). Default 7 days. `None`: never.
+    ///
+    /// Short values lose what a channel had to do when all its consumers are away for a while. Long ones let a channel that
+    /// nobody will ever read again fill its topic for that time.
+    pub forget_after: Option<Duration>,
 }
 
 impl PubSubConfig {
@@ -40,6 +51,8 @@ impl Default for PubSubConfig {
         Self {
             capacity: 65_536,
             history: 1_024,
+            dedup_window: Duration::from_secs(120),
+            forget_after: Some(Duration::from_secs(7 * 24 * 60 * 60)),
         }
     }
 }

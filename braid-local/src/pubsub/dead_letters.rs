@@ -12,7 +12,7 @@ use braid_core::{NewMessage, Topic, pubsub::dead_letter};
 pub(super) struct DeadLetters<'a> {
     pub(super) broker: &'a Broker,
     pub(super) effects: Effects,
-    topic: &'a Topic,
+    pub(super) topic: &'a Topic,
 }
 
 impl<'a> DeadLetters<'a> {
@@ -34,27 +34,14 @@ impl<'a> DeadLetters<'a> {
             .map_err(|_| "the name of the dead-letter topic would be too long")
     }
 
-    /// The message as it was, and where it is from.
     fn compose(&self, letter: &DeadLetter<'_>) -> NewMessage {
-        let DeadLetter {
-            channel,
-            message,
-            attempts,
-            reason,
-            ..
-        } = letter;
-        let mut dead = NewMessage::new(message.body.clone());
-        for (name, value) in &message.headers {
-            dead = dead.with_header(name, value);
-        }
-        if let Some(key) = &message.key {
-            dead = dead.with_key(key);
-        }
-        dead.with_header(dead_letter::TOPIC, self.topic.as_str())
-            .with_header(dead_letter::CHANNEL, channel.as_str())
-            .with_header(dead_letter::ID, message.id.as_str())
-            .with_header(dead_letter::ATTEMPTS, attempts.to_string())
-            .with_header(dead_letter::REASON, *reason)
+        dead_letter::compose(
+            self.topic,
+            letter.channel,
+            letter.message,
+            letter.attempts,
+            letter.reason,
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use super::terms::{ChannelId, ConsumerId, Wake};
 use braid_core::{Channel, MessageId, Topic};
 use std::{collections::BTreeMap, task::Waker};
 
-/// The consumers of a topic that wait.
+/// The consumers and readers of a topic that wait.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     channels: BTreeMap<ChannelId, BTreeMap<ConsumerId, Waker>>,
@@ -28,6 +28,10 @@ pub(super) enum Note {
     Full {
         topic: Topic,
         capacity: usize,
+    },
+    Forgotten {
+        topic: Topic,
+        channel: Channel,
     },
     DeadLetter {
         topic: Topic,
@@ -116,6 +120,9 @@ impl Note {
         match self {
             Self::Full { topic, capacity } => {
                 tracing::warn!(%topic, capacity, "the topic is at its cap: publishers are refused until a channel catches up");
+            }
+            Self::Forgotten { topic, channel } => {
+                tracing::error!(%topic, %channel, "a channel had no consumer for too long and is forgotten: it no longer holds back its topic");
             }
             Self::DeadLetter {
                 topic,

@@ -1,6 +1,6 @@
 //! A topic's messages: each stored once, in the order of their publishing, until nobody needs it any more.
 
-use braid_core::{Message, MessageId, NewMessage};
+use braid_core::{BootTime, Channel, Message, MessageId, NewMessage};
 use std::{collections::BTreeMap, time::SystemTime};
 
 /// A message's place in its topic. The first message has 1.
@@ -23,6 +23,8 @@ pub(super) struct Log {
 #[derive(Debug)]
 struct Entry {
     message: Message,
+    /// When it may be handed out; `None`: it always might.
+    due: Option<BootTime>,
     /// How many channels aren't done with it.
     readers: usize,
 }
@@ -37,18 +39,24 @@ impl Log {
         }
     }
 
-    /// Stores a message that `readers` channels will need.
+    /// Stores a message that `readers` channels will need, once it is due.
     pub(super) fn append(
         &mut self,
         message: NewMessage,
         timestamp: SystemTime,
+        due: Option<BootTime>,
         readers: usize,
     ) -> MessageId {
         let seq = self.next;
         self.next += 1;
         let id = id_of(seq);
         let message = Message::new(id.clone(), timestamp, message);
-        self.entries.insert(seq, Entry { message, readers });
+        let entry = Entry {
+            message,
+            due,
+            readers,
+        };
+        self.entries.insert(seq, entry);
         self.needed += usize::from(readers > 0);
         if let Some(left_behind) = seq.checked_sub(self.history) {
             self.drop_unneeded(left_behind);
@@ -60,16 +68,28 @@ impl Log {
         self.entries.get(&seq).map(|entry| &entry.message)
     }
 
+    /// When a message may be handed out, if that was not always so.
+    pub(super) fn due(&self, seq: Seq) -> Option<BootTime> {
+        self.entries.get(&seq).and_then(|entry| entry.due)
+    }
+
     /// The first message at `seq` or behind it.
     pub(super) fn first_from(&self, seq: Seq) -> Option<(Seq, &Message)> {
         let (seq, entry) = self.entries.range(seq..).next()?;
         Some((*seq, &entry.message))
     }
 
-    /// One more channel needs everything from `seq` on; returns how many messages that are.
-    pub(super) fn add_reader(&mut self, seq: Seq) -> usize {
+    /// The first message for this channel at `seq` or behind it.
+    pub(super) fn first_for(&self, seq: Seq, channel: &Channel) -> Option<&Message> {
+        let messages = self.entries.range(seq..).map(|(_, entry)| &entry.message);
+        messages.into_iter().find(|message| message.is_for(channel))
+    }
+
+    /// One more channel needs everything from `seq` on that is for it; returns how many messages that are.
+    pub(super) fn add_reader(&mut self, seq: Seq, channel: &Channel) -> usize {
         let mut count = 0;
-        for entry in self.entries.range_mut(seq..).map(|(_, entry)| entry) {
+        let entries = self.entries.range_mut(seq..).map(|(_, entry)| entry);
+        for entry in entries.filter(|entry| entry.message.is_for(channel)) {
             self.needed += usize::from(entry.readers == 0);
             entry.readers += 1;
             count += 1;
@@ -92,9 +112,11 @@ impl Log {
         }
     }
 
-    /// A channel doesn't need what comes from `seq` on.
-    pub(super) fn release_from(&mut self, seq: Seq) {
-        let unread: Vec<Seq> = self.entries.range(seq..).map(|(seq, _)| *seq).collect();
+    /// A channel doesn't need what comes from `seq` on and is for it.
+    pub(super) fn release_from(&mut self, seq: Seq, channel: &Channel) {
+        let entries = self.entries.range(seq..);
+        let its = entries.filter(|(_, entry)| entry.message.is_for(channel));
+        let unread: Vec<Seq> = its.map(|(seq, _)| *seq).collect();
         for seq in unread {
             self.release(seq);
         }
@@ -138,8 +160,12 @@ mod tests {
 
     fn publish(log: &mut Log, readers: usize, count: usize) {
         for _ in 0..count {
-            log.append(NewMessage::new("x"), SystemTime::UNIX_EPOCH, readers);
+            log.append(NewMessage::new("x"), SystemTime::UNIX_EPOCH, None, readers);
         }
+    }
+
+    fn channel() -> Channel {
+        Channel::new("c").unwrap()
     }
 
     fn kept(log: &Log) -> Vec<Seq> {
@@ -183,8 +209,8 @@ mod tests {
             [1, 3, 4],
             "a hole: 1 is held by somebody slower"
         );
-        log.release_from(1);
-        log.release_from(1);
+        log.release_from(1, &channel());
+        log.release_from(1, &channel());
         assert_eq!((log.needed(), kept(&log)), (0, vec![4]));
     }
 
@@ -192,7 +218,7 @@ mod tests {
     fn late_reader_gets_what_is_still_there() {
         let mut log = Log::new(3);
         publish(&mut log, 0, 10);
-        assert_eq!(log.add_reader(1), 3);
+        assert_eq!(log.add_reader(1, &channel()), 3);
         assert_eq!(log.needed(), 3);
         publish(&mut log, 1, 3);
         assert_eq!(kept(&log), [8, 9, 10, 11, 12, 13]);

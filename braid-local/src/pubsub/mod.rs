@@ -3,10 +3,13 @@
 //! ```text
 //! LocalPubSub (node.rs)          one node's handle: close, drain
 //!   Deliveries (subscription.rs) one consumer's stream        Receipt (delivery.rs) one delivery's way back
+//!   Reader (reader.rs)           the stream of who takes no part
 //!     Broker (broker.rs)         the topics' locks; what leaves them: wakers and log lines (effects.rs), dead letters (dead_letters.rs)
 //!       TopicState (topic.rs)    a topic as a pure state machine
 //!         Log (log.rs)           its messages and their retention
 //!         ChannelState (channel) who is handed what
+//!         Place (place.rs)       how far a reader is
+//!         Dedup (dedup.rs)       what was published lately
 //! ```
 //!
 //! What happens is decided in the state machines, which know no locks, tasks or timers; everything above them only carries their
@@ -16,11 +19,14 @@ mod broker;
 mod channel;
 mod config;
 mod dead_letters;
+mod dedup;
 mod delivery;
 mod effects;
 mod grave;
 mod log;
 mod node;
+mod place;
+mod reader;
 mod subscription;
 mod terms;
 #[cfg(test)]

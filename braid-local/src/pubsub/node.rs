@@ -2,13 +2,14 @@
 
 use super::{
     NAME,
-    broker::{Broker, ignore_poison},
-    subscription::{Deliveries, Membership},
+    broker::{Broker, TopicCell, ignore_poison},
+    reader::{Reader, ReaderKey},
+    subscription::{Deliveries, Membership, Timer},
     terms::{ConsumerId, NodeKey},
 };
 use braid_core::{
-    BoxFuture, Channel, Component, Error, ErrorKind, MessageId, NewMessage, PubSub, Result,
-    Shutdown, SubscribeOptions, Subscription, Topic, pubsub::TopicView,
+    BoxFuture, BoxStream, Channel, Component, Error, ErrorKind, Message, MessageId, NewMessage,
+    PubSub, Result, Shutdown, Start, SubscribeOptions, Subscription, Topic, pubsub::TopicView,
 };
 use std::{
     collections::HashMap,
@@ -36,6 +37,13 @@ use tokio_util::task::TaskTracker;
 ///   What was handed out by then can be acked to no effect; anything else finds it lost.
 /// - **Start behind an id**: `Config` when the topic never had a message with that id. If retention has removed what follows it,
 ///   the channel begins with the oldest message that is left.
+/// - **A delay** counts on the fleet's clock, from the publish on.
+/// - **Dedup keys** are remembered for [`dedup_window`](crate::PubSubConfig::dedup_window) from the first publish on; publishes in between don't
+///   lengthen it.
+/// - **A shared channel without consumers** is forgotten after [`forget_after`](crate::PubSubConfig::forget_after), when the topic is next published,
+///   subscribed to or looked at. What it had pending is given up; it goes on with what it had not read and the topic still holds.
+/// - **Readers** are told of every message that was removed before they came by, with the number of them, but for those that were gone
+///   before a read from the beginning began.
 /// - **The end** of a node comes with [`run`](Component::run)'s or by [`close`](LocalPubSub::close). Dropping the handle ends nothing: its
 ///   subscriptions live on until they are dropped.
 #[derive(Clone)]
@@ -99,6 +107,7 @@ impl PubSub for LocalPubSub {
         message: NewMessage,
     ) -> BoxFuture<'a, Result<MessageId>> {
         Box::pin(async move {
+            message.validate()?;
             if self.node.seats().phase == Phase::Closed {
                 return Err(closed("publish", topic));
             }
@@ -118,6 +127,24 @@ impl PubSub for LocalPubSub {
             Ok(Subscription::new(Deliveries::new(membership), async {
                 Ok(())
             }))
+        })
+    }
+
+    fn read<'a>(
+        &'a self,
+        topic: &'a Topic,
+        start: Start,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Result<Message>>>> {
+        Box::pin(async move { Ok(Box::pin(self.node.read(topic, &start)?) as _) })
+    }
+
+    fn topics(&self) -> BoxFuture<'_, Result<Vec<Topic>>> {
+        Box::pin(async move {
+            if self.node.seats().phase == Phase::Closed {
+                let text = "this node was closed";
+                return Err(Error::new(ErrorKind::Closed, NAME, "topics", text));
+            }
+            Ok(self.node.broker.all_topics())
         })
     }
 
@@ -154,6 +181,7 @@ pub(super) struct Node {
 struct Seats {
     phase: Phase,
     taken: HashMap<ConsumerId, Arc<Membership>>,
+    readers: HashMap<ConsumerId, (Arc<TopicCell>, ReaderKey)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,20 +216,52 @@ impl Node {
         Ok(membership)
     }
 
+    fn read(self: &Arc<Self>, topic: &Topic, start: &Start) -> Result<Reader> {
+        // As in `join`.
+        let mut seats = self.seats();
+        if seats.phase != Phase::Open {
+            return Err(closed("read", topic));
+        }
+        let (topic, key, place) = self.broker.read(topic, start)?;
+        seats.readers.insert(key.reader, (Arc::clone(&topic), key));
+        Ok(Reader {
+            node: Arc::clone(self),
+            topic,
+            key,
+            place,
+            timer: Timer::default(),
+        })
+    }
+
+    /// A reader is gone.
+    pub(super) fn reader_left(&self, topic: &TopicCell, key: ReaderKey) {
+        self.seats().readers.remove(&key.reader);
+        self.broker.wake_reader(topic, key);
+    }
+
+    /// Whether streams end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.seats().phase != Phase::Open
+    }
+
     /// A subscription is gone.
     pub(super) fn left(&self, membership: &Membership) {
         self.seats().taken.remove(&membership.seat.consumer);
         membership.leave();
     }
 
-    /// Ends all subscriptions.
+    /// Ends all subscriptions and readers.
     fn stop(&self, phase: Phase) {
-        let taken = {
+        let (taken, readers) = {
             let mut seats = self.seats();
             seats.phase = seats.phase.max(phase);
-            std::mem::take(&mut seats.taken)
+            let Seats { taken, readers, .. } = &mut *seats;
+            (std::mem::take(taken), std::mem::take(readers))
         };
         taken.values().for_each(|membership| membership.leave());
+        for (topic, key) in readers.values() {
+            self.broker.wake_reader(topic, *key);
+        }
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {

@@ -1,12 +1,13 @@
 //! The stream of one consumer's deliveries.
 
 use super::{
+    NAME,
     broker::{Taken, TopicCell},
     delivery::Receipt,
     node::Node,
     topic::Seat,
 };
-use braid_core::{Delivery, Result, Stream};
+use braid_core::{Delivery, Error, ErrorKind, Result, Stream};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -40,22 +41,19 @@ impl Membership {
 #[derive(Debug)]
 pub(super) struct Deliveries {
     membership: Arc<Membership>,
-    /// Wakes the task when something in the channel may be due. Made when first needed, then reset.
-    timer: Option<Pin<Box<Sleep>>>,
+    /// Wakes the task when something in the channel may be due.
+    timer: Timer,
 }
 
-impl Deliveries {
-    pub(super) fn new(membership: Arc<Membership>) -> Self {
-        Self {
-            membership,
-            timer: None,
-        }
-    }
+/// A sleep between two looks at the clock. Made when first needed, then reset.
+#[derive(Debug, Default)]
+pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
 
+impl Timer {
     /// Ready when it is time for another look.
-    fn poll_timer(&mut self, wait: Duration, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, wait: Duration, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = Instant::now() + wait.min(LOOK_INTERVAL);
-        let timer = match &mut self.timer {
+        let timer = match &mut self.0 {
             Some(timer) => {
                 timer.as_mut().reset(deadline);
                 timer
@@ -63,6 +61,15 @@ impl Deliveries {
             none => none.insert(Box::pin(tokio::time::sleep_until(deadline))),
         };
         timer.as_mut().poll(cx)
+    }
+}
+
+impl Deliveries {
+    pub(super) fn new(membership: Arc<Membership>) -> Self {
+        Self {
+            membership,
+            timer: Timer::default(),
+        }
     }
 }
 
@@ -84,9 +91,19 @@ impl Stream for Deliveries {
                     let receipt = Receipt::new(Arc::clone(&self.membership), out, outstanding);
                     return Poll::Ready(Some(Ok(Delivery::new(message, Box::new(receipt)))));
                 }
+                Taken::Forgotten => {
+                    budget.made_progress();
+                    let text = format!(
+                        "channel `{}` of topic `{}` had no consumer for long and was forgotten: messages may be missing",
+                        seat.channel,
+                        topic.name()
+                    );
+                    let error = Error::new(ErrorKind::NotFound, NAME, "subscription", text);
+                    return Poll::Ready(Some(Err(error)));
+                }
                 Taken::Gone => return Poll::Ready(None),
                 Taken::Idle(None) => return Poll::Pending,
-                Taken::Idle(Some(wait)) => ready!(self.poll_timer(wait, cx)),
+                Taken::Idle(Some(wait)) => ready!(self.timer.poll(wait, cx)),
             }
         }
     }

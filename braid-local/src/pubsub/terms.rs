@@ -38,6 +38,8 @@ pub(super) enum Next {
     Message(Message, HandOut),
     /// None for now. When nobody wakes the consumer before, it looks again at that moment.
     Idle { until: Option<BootTime> },
+    /// The channel was forgotten while it had no consumer. Said once, to the first who asks.
+    Forgotten,
     /// The consumer has left.
     Gone,
 }

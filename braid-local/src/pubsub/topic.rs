@@ -1,17 +1,21 @@
 //! One topic as a pure state machine: the log and its channels.
 
 use super::{
+    PubSubConfig,
     channel::{ChannelState, Env},
+    dedup::Dedup,
     grave::Graveyard,
     log::{self, Log, Seq},
+    place::{Look, Place},
     terms::{ChannelId, ConsumerId, Failed, Failure, HandOut, Member, Next, NodeKey, Wake},
 };
 use braid_core::{
-    BootTime, Channel, ChannelKind, MessageId, NewMessage, Ownership, Start, pubsub::TopicView,
+    BootTime, Channel, ChannelKind, MessageId, NewMessage, Ownership, Start,
+    pubsub::{TopicView, dead_letter},
 };
 use std::{
     collections::{HashMap, hash_map::Entry},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// A consumer's place in a channel.
@@ -44,35 +48,71 @@ pub(super) enum Refused {
 pub(super) struct TopicState {
     log: Log,
     channels: HashMap<Channel, ChannelState>,
+    seen: Dedup,
     capacity: usize,
+    forget_after: Option<Duration>,
     /// The last message was refused.
     full: bool,
 }
 
 impl TopicState {
-    pub(super) fn new(capacity: usize, history: usize) -> Self {
+    pub(super) fn new(config: &PubSubConfig) -> Self {
         Self {
-            log: Log::new(history),
+            log: Log::new(config.history),
             channels: HashMap::new(),
-            capacity,
+            seen: Dedup::new(config.dedup_window),
+            capacity: config.capacity,
+            forget_after: config.forget_after,
             full: false,
         }
     }
 
-    /// Stores a message. Everyone in every channel has to look again.
+    /// Stores a message, unless its dedup key was seen within the window. Everyone in every channel has to look again.
     pub(super) fn append(
         &mut self,
         message: NewMessage,
         timestamp: SystemTime,
+        now: BootTime,
     ) -> Result<MessageId, Full> {
+        let dedup_key = message.dedup_key().map(str::to_owned);
+        if let Some(key) = &dedup_key
+            && let Some(first) = self.seen.find(key, now)
+        {
+            return Ok(first.clone());
+        }
         if self.log.needed() >= self.capacity {
             let news = !std::mem::replace(&mut self.full, true);
             return Err(Full { news });
         }
         self.full = false;
-        let id = self.log.append(message, timestamp, self.channels.len());
-        self.channels.values_mut().for_each(ChannelState::appended);
+        let only = message.headers().get(dead_letter::ONLY_CHANNEL);
+        let mut readers = 0;
+        for channel in self.channels.values_mut() {
+            if channel.needs(only.map(String::as_str)) {
+                channel.appended();
+                readers += 1;
+            }
+        }
+        let due = message.delay().map(|delay| now + delay);
+        let id = self.log.append(message, timestamp, due, readers);
+        if let Some(key) = dedup_key {
+            self.seen.insert(key, id.clone(), now);
+        }
         Ok(id)
+    }
+
+    /// Lets no channel hold the topic back that nobody has taken care of for too long; returns those of which that is new.
+    pub(super) fn forget(&mut self, now: BootTime) -> Vec<Channel> {
+        let Some(after) = self.forget_after else {
+            return Vec::new();
+        };
+        let log = &mut self.log;
+        let forgotten = self.channels.values_mut().filter_map(|channel| {
+            channel
+                .forget(after, log, now)
+                .then(|| channel.name().clone())
+        });
+        forgotten.collect()
     }
 
     /// Takes a consumer into a channel, which is made with `fresh` as its id when there is none.
@@ -81,6 +121,7 @@ impl TopicState {
         channel: &Channel,
         fresh: ChannelId,
         member: Member,
+        now: BootTime,
     ) -> Result<Seat, Refused> {
         let cursor = self.cursor_of(&member.options.start)?;
         let consumer = member.consumer;
@@ -96,7 +137,7 @@ impl TopicState {
                 entry.insert(ChannelState::new(fresh, name, kind, cursor, &mut self.log))
             }
         };
-        state.join(member);
+        state.join(member, &mut self.log, now);
         Ok(Seat {
             channel: channel.clone(),
             channel_id: state.id(),
@@ -105,12 +146,12 @@ impl TopicState {
     }
 
     /// The consumer leaves; an ephemeral channel goes with it.
-    pub(super) fn leave(&mut self, seat: &Seat) {
+    pub(super) fn leave(&mut self, seat: &Seat, now: BootTime) {
         let Some((channel, _)) = self.channel(seat) else {
             return;
         };
         match channel.kind() {
-            ChannelKind::Shared => channel.leave(seat.consumer),
+            ChannelKind::Shared => channel.leave(seat.consumer, now),
             ChannelKind::Ephemeral => {
                 if let Some(channel) = self.channels.remove(&seat.channel) {
                     channel.dissolve(&mut self.log);
@@ -176,10 +217,36 @@ impl TopicState {
             .collect()
     }
 
-    pub(super) fn view(&self) -> TopicView {
+    /// Where a reader begins.
+    pub(super) fn place(&self, start: &Start) -> Result<Place, Refused> {
+        let first = || self.log.first_from(1).map(|(seq, _)| seq);
+        let next = match start {
+            // What was removed before it came it doesn't miss.
+            Start::Beginning => first().unwrap_or(self.log.end()),
+            Start::New | Start::After(_) => self.cursor_of(start)?,
+        };
+        Ok(Place::new(next))
+    }
+
+    /// The next message for a reader.
+    pub(super) fn read(&self, place: &mut Place, now: BootTime) -> Look {
+        place.look(&self.log, now)
+    }
+
+    /// How many messages it holds.
+    pub(super) fn len(&self) -> usize {
+        self.log.len()
+    }
+
+    pub(super) fn view(&self, now: BootTime) -> TopicView {
         let mut view = TopicView::default();
         view.messages = self.log.len();
-        view.channels = self.channels.values().map(ChannelState::view).collect();
+        view.channels = {
+            let channels = self.channels.values();
+            channels
+                .map(|channel| channel.view(&self.log, now))
+                .collect()
+        };
         view.channels.sort_by(|a, b| a.name.cmp(&b.name));
         view
     }

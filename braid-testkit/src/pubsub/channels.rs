@@ -7,7 +7,7 @@ use braid_core::{ChannelKind, ErrorKind, SubscribeOptions};
 pub async fn p1_impossible_subscription_is_refused<H: PubSubHarness>(h: &H) {
     let (node, other) = (start(h).await, start(h).await);
     let (topic, shared, own) = (
-        fresh::topic("t"),
+        fresh::topic(h, "t"),
         fresh::channel("shared"),
         fresh::channel("own"),
     );
@@ -51,7 +51,7 @@ pub async fn p1_impossible_subscription_is_refused<H: PubSubHarness>(h: &H) {
 }
 
 pub async fn p1_ephemeral_channel_goes_with_its_consumer<H: PubSubHarness>(h: &H) {
-    let (node, topic, own) = (start(h).await, fresh::topic("t"), fresh::channel("own"));
+    let (node, topic, own) = (start(h).await, fresh::topic(h, "t"), fresh::channel("own"));
     let ephemeral = SubscribeOptions {
         kind: ChannelKind::Ephemeral,
         ..patient()

@@ -13,7 +13,7 @@ use std::{
 use tokio::{task::JoinSet, time::sleep};
 
 pub async fn p12_failing_message_holds_back_its_key<H: PubSubHarness>(h: &H) {
-    let (node, topic, channel) = (start(h).await, fresh::topic("t"), fresh::channel("c"));
+    let (node, topic, channel) = (start(h).await, fresh::topic(h, "t"), fresh::channel("c"));
     let wait = Duration::from_millis(500);
     let options = SubscribeOptions {
         max_attempts: 2,
@@ -68,7 +68,7 @@ pub async fn p12_order_per_key_over_consumers_and_failures<H: PubSubHarness>(h: 
     const KEYS: usize = 5;
     const PER_KEY: usize = 20;
     let mut random = Random::from_env();
-    let (topic, channel) = (fresh::topic("t"), fresh::channel("c"));
+    let (topic, channel) = (fresh::topic(h, "t"), fresh::channel("c"));
     let nodes = [start(h).await, start(h).await];
     let acked = Arc::new(Mutex::new(BTreeMap::<String, Vec<usize>>::new()));
     let busy = Arc::new(Mutex::new(BTreeSet::<String>::new()));
@@ -132,7 +132,7 @@ pub async fn p12_order_per_key_over_consumers_and_failures<H: PubSubHarness>(h: 
 }
 
 pub async fn p12_order_per_key_over_a_crash<H: PubSubHarness>(h: &H) {
-    let (topic, channel) = (fresh::topic("t"), fresh::channel("c"));
+    let (topic, channel) = (fresh::topic(h, "t"), fresh::channel("c"));
     let (one, two) = (start(h).await, start(h).await);
     let mut first = subscribe(&*one, &topic, &channel, soon(h)).await;
     for number in 0..10 {

@@ -10,17 +10,22 @@
 
 mod channels;
 mod crowd;
+mod dedup;
+mod delay;
 mod flow;
 mod frozen;
 mod keys;
 mod names;
 mod poison;
 mod reading;
+mod redrive;
+mod restarts;
 mod retention;
 mod shutdown;
 mod support;
+mod view;
 
 pub use self::{
-    channels::*, crowd::*, flow::*, frozen::*, keys::*, names::*, poison::*, reading::*,
-    retention::*, shutdown::*,
+    channels::*, crowd::*, dedup::*, delay::*, flow::*, frozen::*, keys::*, names::*, poison::*,
+    reading::*, redrive::*, restarts::*, retention::*, shutdown::*, view::*,
 };

@@ -6,7 +6,7 @@ use braid_core::{Channel, Topic};
 
 pub async fn p1_topic_names_of_every_kind<H: PubSubHarness>(h: &H) {
     let node = start(h).await;
-    let unique = crate::fresh::topic("");
+    let (prefix, unique) = (h.topic_prefix(), crate::fresh::channel(""));
     let names = [
         "plain",
         "with-hyphens--and-more-",
@@ -21,7 +21,7 @@ pub async fn p1_topic_names_of_every_kind<H: PubSubHarness>(h: &H) {
         "../up/%2e%2e",
         "'quotes\"",
     ];
-    let longest = |of: usize| "x".repeat(of - unique.as_str().len());
+    let longest = |of: usize| "x".repeat(of - prefix.len() - unique.as_str().len());
     let names = names
         .into_iter()
         .map(str::to_owned)
@@ -42,7 +42,7 @@ pub async fn p1_topic_names_of_every_kind<H: PubSubHarness>(h: &H) {
 
     let mut subscriptions = Vec::new();
     for (topic, channel) in &pairs {
-        let topic = Topic::new(format!("{topic}{unique}")).unwrap();
+        let topic = Topic::new(format!("{prefix}{topic}{unique}")).unwrap();
         let channel = Channel::new(format!("{channel}{unique}")).unwrap();
         let subscription = subscribe(&*node, &topic, &channel, patient()).await;
         subscriptions.push((topic, channel, subscription));
@@ -54,7 +54,7 @@ pub async fn p1_topic_names_of_every_kind<H: PubSubHarness>(h: &H) {
         // Some topics stand in the list twice, with another channel.
         let publishes = pairs
             .iter()
-            .filter(|(name, _)| *topic.as_str() == format!("{name}{unique}"));
+            .filter(|(name, _)| *topic.as_str() == format!("{prefix}{name}{unique}"));
         for _ in publishes {
             let delivery = next(subscription).await;
             assert_eq!(text(&delivery), format!("to {topic}"));

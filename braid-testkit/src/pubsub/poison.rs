@@ -44,7 +44,7 @@ fn header<'a>(dead: &'a Delivery, name: &str) -> &'a str {
 }
 
 pub async fn p5_poison_message_is_dead_lettered<H: PubSubHarness>(h: &H) {
-    let (node, topic, channel) = (start(h).await, fresh::topic("t"), fresh::channel("c"));
+    let (node, topic, channel) = (start(h).await, fresh::topic(h, "t"), fresh::channel("c"));
     let mut subscription = subscribe(&*node, &topic, &channel, attempts(3, patient())).await;
     publish_numbers(&*node, &topic, 0..5).await;
     let poison = NewMessage::new("poison")
@@ -90,7 +90,7 @@ pub async fn p5_poison_message_is_dead_lettered<H: PubSubHarness>(h: &H) {
 }
 
 pub async fn p5_one_channels_poison_is_the_others_message<H: PubSubHarness>(h: &H) {
-    let (node, topic) = (start(h).await, fresh::topic("t"));
+    let (node, topic) = (start(h).await, fresh::topic(h, "t"));
     let mut strict = subscribe(
         &*node,
         &topic,
@@ -117,7 +117,7 @@ pub async fn p5_one_channels_poison_is_the_others_message<H: PubSubHarness>(h: &
 }
 
 pub async fn p5_explicit_dead_letter<H: PubSubHarness>(h: &H) {
-    let (node, topic, channel) = (start(h).await, fresh::topic("t"), fresh::channel("c"));
+    let (node, topic, channel) = (start(h).await, fresh::topic(h, "t"), fresh::channel("c"));
     let mut subscription = subscribe(&*node, &topic, &channel, attempts(5, patient())).await;
     publish_numbers(&*node, &topic, 0..2).await;
     let hopeless = next(&mut subscription).await;
@@ -139,7 +139,7 @@ pub async fn p5_explicit_dead_letter<H: PubSubHarness>(h: &H) {
 }
 
 pub async fn p5_prefetched_is_never_dead_lettered<H: PubSubHarness>(h: &H) {
-    let (topic, channel) = (fresh::topic("t"), fresh::channel("c"));
+    let (topic, channel) = (fresh::topic(h, "t"), fresh::channel("c"));
     let watcher = start(h).await;
     let mut dead = dead_letters(&*watcher, &topic).await;
     publish_numbers(&*watcher, &topic, 0..10).await;
@@ -182,7 +182,7 @@ async fn return_to(stop: impl Future<Output = ()>, subscription: Subscription) {
 }
 
 pub async fn p5_attempts_are_counted_over_restarts<H: PubSubHarness>(h: &H) {
-    let (topic, channel) = (fresh::topic("t"), fresh::channel("c"));
+    let (topic, channel) = (fresh::topic(h, "t"), fresh::channel("c"));
     let watcher = start(h).await;
     let mut dead = dead_letters(&*watcher, &topic).await;
     publish(&*watcher, &topic, "poison").await;
@@ -222,7 +222,7 @@ pub async fn p5_attempts_are_counted_over_restarts<H: PubSubHarness>(h: &H) {
 }
 
 pub async fn p5_message_that_kills_its_consumer_is_dead_lettered<H: PubSubHarness>(h: &H) {
-    let (topic, channel) = (fresh::topic("t"), fresh::channel("c"));
+    let (topic, channel) = (fresh::topic(h, "t"), fresh::channel("c"));
     let watcher = start(h).await;
     let mut dead = dead_letters(&*watcher, &topic).await;
     publish_numbers(&*watcher, &topic, 0..1).await;
@@ -251,7 +251,7 @@ pub async fn p5_message_that_kills_its_consumer_is_dead_lettered<H: PubSubHarnes
 }
 
 pub async fn p5_message_that_freezes_its_consumers_is_dead_lettered<H: PubSubHarness>(h: &H) {
-    let (node, topic, channel) = (start(h).await, fresh::topic("t"), fresh::channel("c"));
+    let (node, topic, channel) = (start(h).await, fresh::topic(h, "t"), fresh::channel("c"));
     let mut dead = dead_letters(&*node, &topic).await;
     let options = SubscribeOptions {
         heartbeat: false,
@@ -281,7 +281,7 @@ pub async fn p5_message_that_freezes_its_consumers_is_dead_lettered<H: PubSubHar
 }
 
 pub async fn p5_panicking_handler_is_retried_then_dead_lettered<H: PubSubHarness>(h: &H) {
-    let (node, topic, channel) = (start(h).await, fresh::topic("t"), fresh::channel("c"));
+    let (node, topic, channel) = (start(h).await, fresh::topic(h, "t"), fresh::channel("c"));
     let calls = Arc::new(Mutex::new(BTreeMap::<String, u32>::new()));
     let handler = {
         let calls = Arc::clone(&calls);
@@ -333,7 +333,7 @@ pub async fn p5_panicking_handler_is_retried_then_dead_lettered<H: PubSubHarness
 pub async fn p5_crashes_lose_no_poison<H: PubSubHarness>(h: &H) {
     const MESSAGES: usize = 20;
     let mut random = Random::from_env();
-    let (topic, channel) = (fresh::topic("t"), fresh::channel("c"));
+    let (topic, channel) = (fresh::topic(h, "t"), fresh::channel("c"));
     let watcher = start(h).await;
     let dead = dead_letters(&*watcher, &topic).await;
     let mut letters = Consumers::default();

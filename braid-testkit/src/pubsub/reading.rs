@@ -11,7 +11,7 @@ use std::pin::pin;
 
 pub async fn p9_blocked_read_delays_nothing<H: PubSubHarness>(h: &H) {
     let node = start(h).await;
-    let (busy, idle) = (fresh::topic("busy"), fresh::topic("idle"));
+    let (busy, idle) = (fresh::topic(h, "busy"), fresh::topic(h, "idle"));
     // Many reads that wait, on the topic that is written to and on others.
     let mut waiting = Vec::new();
     for _ in 0..20 {
@@ -51,7 +51,7 @@ pub async fn p9_blocked_read_delays_nothing<H: PubSubHarness>(h: &H) {
 }
 
 pub async fn p9_dropped_subscribe_strands_nothing<H: PubSubHarness>(h: &H) {
-    let (node, topic, channel) = (start(h).await, fresh::topic("t"), fresh::channel("c"));
+    let (node, topic, channel) = (start(h).await, fresh::topic(h, "t"), fresh::channel("c"));
     publish_numbers(&*node, &topic, 0..20).await;
     let options = SubscribeOptions {
         start: Start::Beginning,
@@ -81,7 +81,7 @@ pub async fn p9_dropped_subscribe_strands_nothing<H: PubSubHarness>(h: &H) {
 }
 
 pub async fn p9_dropped_delivery_is_delivered_again<H: PubSubHarness>(h: &H) {
-    let (node, topic, channel) = (start(h).await, fresh::topic("t"), fresh::channel("c"));
+    let (node, topic, channel) = (start(h).await, fresh::topic(h, "t"), fresh::channel("c"));
     let options = SubscribeOptions {
         max_attempts: 3,
         ..patient()

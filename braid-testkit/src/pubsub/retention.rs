@@ -24,7 +24,7 @@ async fn retention_goes_on<H: PubSubHarness>(h: &H, pubsub: &dyn PubSub, topic: 
 
 pub async fn p7_stalled_channel_loses_nothing<H: PubSubHarness>(h: &H) {
     const MESSAGES: usize = 600;
-    let (node, topic) = (start(h).await, fresh::topic("t"));
+    let (node, topic) = (start(h).await, fresh::topic(h, "t"));
     let channels = [
         fresh::channel("live"),
         fresh::channel("live"),
@@ -67,7 +67,7 @@ pub async fn p7_stalled_channel_loses_nothing<H: PubSubHarness>(h: &H) {
 }
 
 pub async fn p7_cap_is_an_error_for_the_publisher<H: PubSubHarness>(h: &H) {
-    let (node, topic, channel) = (start(h).await, fresh::topic("t"), fresh::channel("c"));
+    let (node, topic, channel) = (start(h).await, fresh::topic(h, "t"), fresh::channel("c"));
     let mut subscription = subscribe(&*node, &topic, &channel, patient()).await;
     let cap = h.limits().topic_cap;
     publish_numbers(&*node, &topic, 0..cap).await;
@@ -81,7 +81,7 @@ pub async fn p7_cap_is_an_error_for_the_publisher<H: PubSubHarness>(h: &H) {
         "the error names the topic: {error}"
     );
     // Other topics have their own.
-    publish(&*node, &fresh::topic("other"), "fine").await;
+    publish(&*node, &fresh::topic(h, "other"), "fine").await;
     // Nothing was given up for it, and once there is room it goes on.
     for number in 0..cap {
         let delivery = next(&mut subscription).await;
@@ -97,7 +97,7 @@ pub async fn p7_cap_is_an_error_for_the_publisher<H: PubSubHarness>(h: &H) {
 pub async fn p15_restarts_leave_no_channels<H: PubSubHarness>(h: &H) {
     const RESTARTS: usize = 100;
     const PER_LIFE: usize = 5;
-    let (topic, shared) = (fresh::topic("t"), fresh::channel("shared"));
+    let (topic, shared) = (fresh::topic(h, "t"), fresh::channel("shared"));
     let steady = start(h).await;
     let mut consumers = Consumers::default();
     consumers.add(

@@ -9,6 +9,8 @@ mod calls;
 mod closing;
 mod composition;
 mod failure;
+#[cfg(all(unix, feature = "pubsub-redis"))]
+mod redis;
 #[cfg(unix)]
 mod signals;
 mod topics;

@@ -2,11 +2,12 @@
 
 use super::{SOON, gate, login};
 use braid::{
-    Braid, DefaultDirector, PubSub, SubscribeOptions, Token,
+    Braid, DefaultDirector, NewMessage, PubSub, Start, SubscribeOptions, Token,
     local::Hub,
     reserved::{Body, Role, ServiceEvent, ServiceUpdate, StateChange, Unlink},
 };
-use std::sync::Arc;
+use futures_util::StreamExt;
+use std::{sync::Arc, time::Duration};
 
 #[tokio::test]
 async fn the_process_topics_tell_of_nodes_and_masters() {
@@ -52,6 +53,36 @@ async fn the_process_topics_tell_of_nodes_and_masters() {
         .expect("nobody said that login-1 is the master");
     login.close().await.unwrap();
     gate.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn dead_letters_are_seen_and_redriven() {
+    let gate = gate(&Hub::new()).await.unwrap();
+    let orders = gate.topic("orders");
+    let mut inbox = orders.subscribe("billing").await.unwrap();
+    let mut all = orders.read(Start::Beginning).await.unwrap();
+    let order = NewMessage::new("one")
+        .with_dedup_key("order-1")
+        .with_delay(Duration::from_millis(10));
+    orders.publish(order.clone()).await.unwrap();
+    orders.publish(order).await.unwrap();
+    let delivery = inbox.next().await.unwrap().unwrap();
+    let _ = delivery.dead_letter("no such account").await.unwrap();
+    assert_eq!(orders.inspect().await.unwrap().dead_letters, 1);
+    assert_eq!(orders.redrive(None).await.unwrap(), 1);
+    let again = tokio::time::timeout(SOON, inbox.next()).await;
+    let again = again.expect("it is tried again").unwrap().unwrap();
+    assert_eq!(
+        (again.body().as_ref(), again.message().attempt),
+        (&b"one"[..], 1)
+    );
+    again.ack().await.unwrap();
+    assert_eq!(all.next().await.unwrap().unwrap().body, "one");
+    gate.close().await.unwrap();
+    assert!(
+        all.next().await.is_none(),
+        "it ends with its node, and saw it once"
+    );
 }
 
 #[tokio::test]

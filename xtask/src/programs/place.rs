@@ -1,5 +1,5 @@
-//! Where the programs of the interop tests lie: in the user's cache, under the hash of what they
-//! are built from. The tests include this file too.
+//! Where the programs lie that are built from Go modules: in the user's cache, under the hash of what
+//! they are built from. The interop tests include this file too.
 
 use std::env;
 use std::fs;
@@ -7,13 +7,31 @@ use std::hash::{DefaultHasher, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The Go module that they are built from, by its path from the workspace's root.
-pub(crate) const MODULE: &str = "braid-rpc/tests/interop-go";
+/// A Go module of the workspace.
+#[derive(Debug)]
+pub(crate) struct Module {
+    /// What its programs are for.
+    pub(crate) name: &'static str,
+    /// Its path from the workspace's root.
+    pub(crate) path: &'static str,
+}
+
+/// The programs of the interop tests.
+pub(crate) const INTEROP: Module = Module {
+    name: "interop",
+    path: "braid-rpc/tests/interop-go",
+};
+
+/// The original, for the interop tests of topics.
+pub(crate) const ORIGINAL: Module = Module {
+    name: "interop-topics",
+    path: "braid-pubsub-redis/tests/interop-go",
+};
 
 /// The folder of the programs that belong to the module as it is now, built or not.
-pub(crate) fn place(root: &Path) -> io::Result<PathBuf> {
-    let folder = format!("{:016x}", hash(&root.join(MODULE))?);
-    Ok(cache()?.join("braid").join("interop").join(folder))
+pub(crate) fn place(root: &Path, module: &Module) -> io::Result<PathBuf> {
+    let folder = format!("{:016x}", hash(&root.join(module.path))?);
+    Ok(cache()?.join("braid").join(module.name).join(folder))
 }
 
 /// The user's cache directory, as the XDG specification has it.

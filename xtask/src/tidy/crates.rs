@@ -39,7 +39,12 @@ const PARTS: &[&str] = &[
 
 /// Unpublished packages that stand where a user stands: they may depend on any crate, the facade
 /// too.
-const USERS: &[&str] = &["braid-benches", "braid-e2e", "braid-examples"];
+const USERS: &[&str] = &[
+    "braid-benches",
+    "braid-chaos",
+    "braid-e2e",
+    "braid-examples",
+];
 
 /// What the tests of every crate may use on top.
 const FOR_TESTS: &[&str] = &[

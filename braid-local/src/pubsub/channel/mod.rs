@@ -7,6 +7,7 @@
 //! The attempt's number grows with each hand-out, so a message and an attempt name one hand-out, and with it its owner.
 
 mod stage;
+mod view;
 
 use self::stage::{Pending, Stage};
 use super::{
@@ -14,7 +15,7 @@ use super::{
     log::{Log, Seq},
     terms::{ChannelId, ConsumerId, Failed, Failure, HandOut, Member, Next, NodeKey, Then, Wake},
 };
-use braid_core::{Backoff, BootTime, Channel, ChannelKind, Ownership, pubsub::ChannelView};
+use braid_core::{Backoff, BootTime, Channel, ChannelKind, Ownership};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
@@ -40,6 +41,7 @@ pub(super) struct ChannelState {
     name: Channel,
     kind: ChannelKind,
     consumers: HashMap<ConsumerId, Consumer>,
+    attendance: Attendance,
     /// Everything from here on is unread.
     cursor: Seq,
     unread: usize,
@@ -52,9 +54,24 @@ pub(super) struct ChannelState {
     keys: HashMap<String, VecDeque<Seq>>,
 }
 
+/// Whether a channel is taken care of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attendance {
+    /// It has consumers.
+    Present,
+    /// The last one left then.
+    Vacant(BootTime),
+    /// It has been vacant for too long: it is no reader of the log any more.
+    Forgotten,
+    /// It has consumers again, and none of them knows that it was forgotten.
+    Returned,
+}
+
 #[derive(Debug)]
 struct Consumer {
     member: Arc<Member>,
+    /// When it last asked.
+    seen: BootTime,
     /// How many deliveries count as its own: held, and not expired.
     held: usize,
 }
@@ -70,15 +87,16 @@ impl ChannelState {
     ) -> Self {
         Self {
             id,
-            name,
             kind,
+            attendance: Attendance::Present,
             consumers: HashMap::new(),
             cursor,
-            unread: log.add_reader(cursor),
+            unread: log.add_reader(cursor, &name),
             pending: BTreeMap::new(),
             available: BTreeSet::new(),
             timers: BTreeSet::new(),
             keys: HashMap::new(),
+            name,
         }
     }
 
@@ -90,28 +108,58 @@ impl ChannelState {
         self.kind
     }
 
-    pub(super) fn join(&mut self, member: Member) {
+    pub(super) fn join(&mut self, member: Member, log: &mut Log, now: BootTime) {
         let consumer = Consumer {
             member: Arc::new(member),
+            seen: now,
             held: 0,
         };
         self.consumers.insert(consumer.member.consumer, consumer);
+        match self.attendance {
+            Attendance::Forgotten => {
+                self.unread = log.add_reader(self.cursor, &self.name);
+                self.attendance = Attendance::Returned;
+            }
+            Attendance::Vacant(_) => self.attendance = Attendance::Present,
+            Attendance::Present | Attendance::Returned => {}
+        }
     }
 
     /// What the consumer holds it may still settle.
-    pub(super) fn leave(&mut self, consumer: ConsumerId) {
-        self.consumers.remove(&consumer);
+    pub(super) fn leave(&mut self, consumer: ConsumerId, now: BootTime) {
+        let left = self.consumers.remove(&consumer).is_some();
+        if left && self.consumers.is_empty() {
+            self.attendance = Attendance::Vacant(now);
+        }
     }
 
     /// The channel goes, and needs nothing any more.
-    pub(super) fn dissolve(self, log: &mut Log) {
-        for seq in self.pending.into_keys() {
-            log.release(seq);
-        }
-        log.release_from(self.cursor);
+    pub(super) fn dissolve(mut self, log: &mut Log) {
+        self.give_up(log);
     }
 
-    /// The topic has one more message.
+    /// Stops holding the topic back when nobody has taken care of the channel for this long. True when that is new.
+    pub(super) fn forget(&mut self, after: Duration, log: &mut Log, now: BootTime) -> bool {
+        let long = |since| now.saturating_since(since) > after;
+        let forgets = matches!(self.attendance, Attendance::Vacant(since) if long(since));
+        if forgets {
+            self.give_up(log);
+            self.attendance = Attendance::Forgotten;
+        }
+        forgets
+    }
+
+    pub(super) fn name(&self) -> &Channel {
+        &self.name
+    }
+
+    /// Whether the channel will need a message that is for this channel only, if for one.
+    pub(super) fn needs(&self, only: Option<&str>) -> bool {
+        self.attendance != Attendance::Forgotten
+            && only.is_none_or(|only| only == self.name.as_str())
+    }
+
+    /// The topic has one more message that the channel needs.
     pub(super) fn appended(&mut self) {
         self.unread += 1;
     }
@@ -122,14 +170,21 @@ impl ChannelState {
     /// message available, and learns the claim time when it looks; one without room is woken when it gets some.
     pub(super) fn next(&mut self, consumer: ConsumerId, env: &mut Env<'_>) -> Next {
         self.pass_time(env.now);
-        let Some(member) = self.consumers.get(&consumer) else {
+        let Some(member) = self.consumers.get_mut(&consumer) else {
             return Next::Gone;
         };
+        member.seen = env.now;
+        if self.attendance == Attendance::Returned {
+            self.attendance = Attendance::Present;
+            return Next::Forgotten;
+        }
         if member.held < member.member.options.max_in_flight {
-            while let Some(seq) = self.available.pop_first().or_else(|| self.read(env.log)) {
+            while let Some(seq) = self.available.pop_first().or_else(|| self.read(env)) {
                 match self.verdict(seq) {
                     Some((reason, without_grave)) => {
                         self.bury(seq, reason, without_grave, env);
+                        // Its key's next one may be due already.
+                        self.pass_time(env.now);
                     }
                     None => return self.hand_out(seq, consumer, env),
                 }
@@ -202,42 +257,49 @@ impl ChannelState {
         !held.is_empty()
     }
 
-    pub(super) fn view(&self) -> ChannelView {
-        let untried = self.pending.values().filter(|p| p.attempts == 0).count();
-        let mut view = ChannelView::new(self.name.clone(), self.kind);
-        view.lag = self.unread + untried;
-        view.pending = self.pending.len() - untried;
-        view.consumers = self.consumers.len();
-        view
+    /// Nothing of the log is needed any more, and what is out is lost to its holders.
+    fn give_up(&mut self, log: &mut Log) {
+        for seq in std::mem::take(&mut self.pending).into_keys() {
+            log.release(seq);
+        }
+        log.release_from(self.cursor, &self.name);
+        self.unread = 0;
+        self.available.clear();
+        self.timers.clear();
+        self.keys.clear();
     }
 
     // ===== hand-out =====
 
-    /// Reads up to the first message that its key doesn't hold back. Each message is read once.
-    fn read(&mut self, log: &Log) -> Option<Seq> {
+    /// Reads up to the first message that neither its key nor its delay holds back. Each message is read once.
+    fn read(&mut self, env: &Env<'_>) -> Option<Seq> {
         while self.unread > 0 {
-            let (seq, message) = log.first_from(self.cursor)?;
+            let (seq, message) = env.log.first_from(self.cursor)?;
             self.cursor = seq + 1;
+            if !message.is_for(&self.name) {
+                continue;
+            }
             self.unread -= 1;
             let free = message.key.as_ref().is_none_or(|key| {
                 let queue = self.keys.entry(key.clone()).or_default();
                 queue.push_back(seq);
                 queue.len() == 1
             });
-            let stage = if free {
-                Stage::Available
-            } else {
-                Stage::Blocked
-            };
             let pending = Pending {
                 attempts: 0,
                 doom: None,
-                stage,
+                stage: Stage::Blocked,
             };
             self.pending.insert(seq, pending);
-            if free {
+            if !free {
+                continue;
+            }
+            let due = env.log.due(seq).filter(|due| *due > env.now);
+            if due.is_none() {
+                self.set_stage(seq, Stage::Available);
                 return Some(seq);
             }
+            self.await_due(seq, due);
         }
         None
     }
@@ -290,8 +352,7 @@ impl ChannelState {
         debug_assert_eq!(queue.front(), Some(&seq), "only the first is handed out");
         queue.pop_front();
         if let Some(&next) = queue.front() {
-            self.available.insert(next);
-            self.set_stage(next, Stage::Available);
+            self.await_due(next, log.due(next));
             return true;
         }
         if let Some(key) = key {

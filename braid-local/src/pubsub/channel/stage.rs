@@ -23,7 +23,7 @@ pub(super) enum Stage {
     Blocked,
     /// May be handed out (or buried) now.
     Available,
-    /// May be handed out (or buried) from then on.
+    /// May be handed out (or buried) from then on: between two attempts, or before its delay is over.
     Waiting(BootTime),
     /// A consumer has it.
     Held(Hold),
@@ -91,6 +91,20 @@ impl ChannelState {
         } else {
             self.timers.insert((now + wait, seq));
             self.set_stage(seq, Stage::Waiting(now + wait));
+        }
+    }
+
+    /// Lets a message that was in no stage, or `Blocked`, be handed out as soon as its delay is over.
+    pub(super) fn await_due(&mut self, seq: Seq, due: Option<BootTime>) {
+        match due {
+            Some(due) => {
+                self.timers.insert((due, seq));
+                self.set_stage(seq, Stage::Waiting(due));
+            }
+            None => {
+                self.available.insert(seq);
+                self.set_stage(seq, Stage::Available);
+            }
         }
     }
 

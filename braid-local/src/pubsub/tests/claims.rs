@@ -135,7 +135,7 @@ fn delivery_of_a_subscription_with_heartbeat_is_never_claimed() {
     assert!(f.next(&b).is_none());
     assert_eq!(f.heartbeat(&a, out), Ownership::Held);
     f.ack(&a, out);
-    assert_eq!(f.topic.view().messages, 0);
+    assert_eq!(f.view().messages, 0);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn abandoned_deliveries_return_to_the_channel() {
     let a = f.join("c", options());
     f.publish_many(3);
     let outs: Vec<_> = std::iter::from_fn(|| f.next(&a)).collect();
-    f.topic.leave(&a);
+    f.leave(&a);
     assert_eq!(f.channel("c").pending, 3, "held, though its consumer left");
     assert_eq!(f.abandon(), [a.channel_id]);
     assert!(f.abandon().is_empty());

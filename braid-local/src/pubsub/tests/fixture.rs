@@ -1,17 +1,20 @@
 //! A topic's state machine with a clock moved by hand and a graveyard to look into.
 
 use crate::pubsub::{
+    PubSubConfig,
     grave::{Buried, DeadLetter, Graveyard},
     terms::{ChannelId, ConsumerId, Failed, Failure, HandOut, Member, Next, NodeKey, Then, Wake},
     topic::{Full, Refused, Seat, TopicState},
 };
 use braid_core::{
     Backoff, BootTime, Channel, Message, NewMessage, Ownership, SubscribeOptions,
-    pubsub::ChannelView,
+    pubsub::{ChannelView, TopicView},
 };
 use std::time::{Duration, SystemTime};
 
 pub(super) const NODE: NodeKey = NodeKey(1);
+
+pub(super) const WINDOW: Duration = Duration::from_secs(20);
 
 /// Ids are handed out in order, so a message's number is its seq.
 pub(super) struct Fixture {
@@ -76,7 +79,12 @@ impl Fixture {
 
     pub(super) fn with_limits(capacity: usize, history: usize) -> Self {
         Self {
-            topic: TopicState::new(capacity, history),
+            topic: TopicState::new(&PubSubConfig {
+                capacity,
+                history,
+                dedup_window: WINDOW,
+                ..PubSubConfig::default()
+            }),
             graves: Graves {
                 answer: Buried::Done,
                 buried: Vec::new(),
@@ -89,11 +97,15 @@ impl Fixture {
 
     pub(super) fn publish(&mut self, key: Option<&str>) -> Result<u64, Full> {
         let message = NewMessage::new("body");
-        let message = match key {
+        self.publish_this(match key {
             Some(key) => message.with_key(key),
             None => message,
-        };
-        let id = self.topic.append(message, SystemTime::UNIX_EPOCH)?;
+        })
+    }
+
+    pub(super) fn publish_this(&mut self, message: NewMessage) -> Result<u64, Full> {
+        let now = self.now();
+        let id = self.topic.append(message, SystemTime::UNIX_EPOCH, now)?;
         Ok(id.as_str().parse().unwrap())
     }
 
@@ -119,7 +131,18 @@ impl Fixture {
             options,
         };
         let channel = Channel::new(channel).unwrap();
-        self.topic.join(&channel, ChannelId(self.last_id), member)
+        let now = self.now();
+        self.topic
+            .join(&channel, ChannelId(self.last_id), member, now)
+    }
+
+    pub(super) fn leave(&mut self, seat: &Seat) {
+        let now = self.now();
+        self.topic.leave(seat, now);
+    }
+
+    pub(super) fn view(&self) -> TopicView {
+        self.topic.view(self.now())
     }
 
     pub(super) fn next(&mut self, seat: &Seat) -> Option<HandOut> {
@@ -129,7 +152,7 @@ impl Fixture {
     pub(super) fn message(&mut self, seat: &Seat) -> Option<(Message, HandOut)> {
         match self.look(seat) {
             Next::Message(message, out) => Some((message, out)),
-            Next::Idle { .. } | Next::Gone => None,
+            Next::Idle { .. } | Next::Forgotten | Next::Gone => None,
         }
     }
 
@@ -181,12 +204,12 @@ impl Fixture {
     }
 
     pub(super) fn channel(&self, name: &str) -> ChannelView {
-        let view = self.topic.view();
+        let view = self.view();
         let mut channels = view.channels.into_iter();
         channels.find(|c| c.name.as_str() == name).unwrap()
     }
 
-    fn now(&self) -> BootTime {
+    pub(super) fn now(&self) -> BootTime {
         BootTime::from_origin(self.now)
     }
 }

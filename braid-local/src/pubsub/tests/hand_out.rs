@@ -42,7 +42,7 @@ fn acked_delivery_is_not_repeated() {
     f.pass(100_000);
     assert!(f.next(&a).is_none());
     assert_eq!(f.ack(&a, out), Wake::Nobody, "a second ack is harmless");
-    assert_eq!(f.topic.view().messages, 0);
+    assert_eq!(f.view().messages, 0);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn poison_message_is_handed_out_exactly_as_often_as_allowed() {
     assert_eq!(attempts, [1, 2, 3, 4]);
     let id = "00000000000000000001".to_owned();
     assert_eq!(f.graves.buried, [(id, 4, "attempt 4".to_owned())]);
-    assert_eq!(f.topic.view().messages, 0);
+    assert_eq!(f.view().messages, 0);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn message_that_can_not_be_buried_waits_and_is_not_handed_out() {
     f.pass(1_000);
     assert!(f.next(&a).is_none());
     assert_eq!(f.graves.buried[0].2, "attempt 1");
-    assert_eq!((f.channel("c").pending, f.topic.view().messages), (0, 0));
+    assert_eq!((f.channel("c").pending, f.view().messages), (0, 0));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Dead letters, from topic to topic.
 
-use super::nodes::{Fleet, channel, is_quiet, join, next, shared, topic};
+use super::nodes::{Fleet, channel, is_quiet, join, next, shared, text, topic};
 use crate::pubsub::PubSubConfig;
 use braid_core::{
-    Backoff, ErrorKind, NewMessage, Ownership, PubSub, Start, SubscribeOptions, Topic,
+    Backoff, ErrorKind, NewMessage, Ownership, PubSub, PubSubExt, Start, SubscribeOptions, Topic,
     pubsub::dead_letter,
 };
 use std::time::Duration;
@@ -91,6 +91,7 @@ async fn no_dead_letter_is_lost_at_the_cap_of_its_topic() {
     let config = PubSubConfig {
         capacity: 2,
         history: 0,
+        ..PubSubConfig::default()
     };
     let fleet = Fleet::with(config);
     let node = fleet.node();
@@ -131,6 +132,7 @@ async fn dead_letters_that_nobody_reads_are_kept_beyond_the_history() {
     let config = PubSubConfig {
         capacity: 10,
         history: 1,
+        ..PubSubConfig::default()
     };
     let fleet = Fleet::with(config);
     let mut sub = join(&fleet.node(), "c", shared()).await;
@@ -166,4 +168,32 @@ async fn dead_letters_have_no_dead_letters() {
             assert_eq!(again.retry("no").await.unwrap(), Ownership::Held);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn redrive_that_is_refused_gives_the_letter_back_and_says_how_far_it_came() {
+    let config = PubSubConfig {
+        capacity: 3,
+        ..PubSubConfig::default()
+    };
+    let fleet = Fleet::with(config);
+    let node = fleet.node();
+    let mut sub = join(&node, "c", shared()).await;
+    for body in ["1", "2"] {
+        fleet.publish(body);
+        let _ = next(&mut sub).await.dead_letter("no").await.unwrap();
+    }
+    fleet.publish("3");
+    fleet.publish("4");
+    let held = [next(&mut sub).await, next(&mut sub).await];
+    let error = node.redrive(&topic(), None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("after 1 letters"), "{error}");
+    let first = next(&mut sub).await;
+    assert_eq!(text(&first), "1");
+    for delivery in [first].into_iter().chain(held) {
+        delivery.ack().await.unwrap();
+    }
+    assert_eq!(node.redrive(&topic(), None).await.unwrap(), 1);
+    assert_eq!(text(&next(&mut sub).await), "2");
 }

@@ -11,7 +11,7 @@ use crate::pubsub::{
     terms::{ChannelId, ConsumerId, Failed, HandOut, Next, Then, Wake},
     topic::Seat,
 };
-use braid_core::{BootTime, ChannelKind, Start, SubscribeOptions};
+use braid_core::{BootTime, ChannelKind, NewMessage, Start, SubscribeOptions, pubsub::dead_letter};
 use proptest::prelude::*;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +26,7 @@ const CHANNELS: [&str; 3] = ["one", "two", "own"];
 
 #[derive(Clone, Debug)]
 enum Op {
-    Publish(Option<u8>),
+    Publish(Terms),
     Join(usize, usize, SubscribeOptions),
     Leave(usize),
     Take(usize),
@@ -34,6 +34,15 @@ enum Op {
     Pass(u64),
     Graves(Buried),
     Abandon,
+}
+
+/// What is asked for a message.
+#[derive(Clone, Debug)]
+struct Terms {
+    key: Option<u8>,
+    delay: Option<u64>,
+    dedup_key: Option<u8>,
+    only: Option<usize>,
 }
 
 /// What is done with a hand-out: one of the latest, settled or not.
@@ -46,7 +55,7 @@ enum Settle {
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => prop::option::of(0_u8..2).prop_map(Op::Publish),
+        6 => message().prop_map(Op::Publish),
         2 => (0..SLOTS, 0..CHANNELS.len(), terms()).prop_map(|(s, c, o)| Op::Join(s, c, o)),
         1 => (0..SLOTS).prop_map(Op::Leave),
         10 => (0..SLOTS).prop_map(Op::Take),
@@ -56,6 +65,19 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(Op::Graves),
         1 => Just(Op::Abandon),
     ]
+}
+
+fn message() -> impl Strategy<Value = Terms> {
+    let key = prop::option::of(0_u8..2);
+    let delay = prop::option::weighted(0.3, prop_oneof![1_u64..500, 500_u64..20_000]);
+    let dedup_key = prop::option::weighted(0.2, 0_u8..2);
+    let only = prop::option::weighted(0.2, 0..CHANNELS.len());
+    (key, delay, dedup_key, only).prop_map(|(key, delay, dedup_key, only)| Terms {
+        key,
+        delay,
+        dedup_key,
+        only,
+    })
 }
 
 fn settle() -> impl Strategy<Value = Settle> {
@@ -124,7 +146,7 @@ impl Pair {
 
     fn step(&mut self, op: Op) {
         match op {
-            Op::Publish(key) => self.publish(key),
+            Op::Publish(terms) => self.publish(&terms),
             Op::Join(slot, channel, options) => self.join(slot, channel, options),
             Op::Leave(slot) => self.leave(slot),
             Op::Take(slot) => self.take(slot),
@@ -154,14 +176,30 @@ impl Pair {
         }
     }
 
-    fn publish(&mut self, key: Option<u8>) {
-        let key = key.map(|key| key.to_string());
-        let published = self.real.publish(key.as_deref());
-        assert_eq!(published.is_ok(), self.oracle.publish(key.as_deref()));
-        if let Ok(seq) = published {
+    fn publish(&mut self, terms: &Terms) {
+        let mut message = NewMessage::new("body");
+        if let Some(key) = terms.key {
+            message = message.with_key(key.to_string());
+        }
+        if let Some(delay) = terms.delay {
+            message = message.with_delay(Duration::from_millis(delay));
+        }
+        if let Some(key) = terms.dedup_key {
+            message = message.with_dedup_key(key.to_string());
+        }
+        if let Some(only) = terms.only {
+            message = message.with_header(dead_letter::ONLY_CHANNEL, CHANNELS[only]);
+        }
+        let before = self.oracle.last;
+        let expected = self.oracle.publish(&message);
+        let published = self.real.publish_this(message);
+        assert_eq!(published.ok(), expected);
+        if let Some(seq) = expected.filter(|seq| *seq > before) {
             self.asleep.clear();
-            for life in self.oracle.channels.keys() {
-                self.due.entry(*life).or_default().insert(seq);
+            for (id, life) in &self.oracle.channels {
+                if life.is_open(seq) {
+                    self.due.entry(*id).or_default().insert(seq);
+                }
             }
         }
     }
@@ -180,7 +218,8 @@ impl Pair {
         let fresh = !self.oracle.channels.contains_key(&seat.channel_id);
         self.oracle.join(&seat, options.clone());
         if fresh && options.start == Start::Beginning {
-            self.due.insert(seat.channel_id, self.oracle.kept());
+            let open = self.oracle.channels[&seat.channel_id].all_open();
+            self.due.insert(seat.channel_id, open);
         }
         self.seats[slot] = Some(seat);
     }
@@ -188,7 +227,7 @@ impl Pair {
     fn leave(&mut self, slot: usize) {
         if let Some(seat) = self.seats[slot].take() {
             self.asleep.remove(&seat.consumer);
-            self.real.topic.leave(&seat);
+            self.real.leave(&seat);
             self.oracle.leave(&seat);
             if !self.oracle.channels.contains_key(&seat.channel_id) {
                 self.due.remove(&seat.channel_id);
@@ -210,7 +249,7 @@ impl Pair {
                 self.asleep.insert(seat.consumer, (seat, until));
                 return;
             }
-            Next::Gone => panic!("{seat:?} is gone"),
+            Next::Gone | Next::Forgotten => panic!("{seat:?} is gone"),
         };
         assert_eq!(expected, Some(out));
         self.asleep.remove(&seat.consumer);
@@ -265,14 +304,19 @@ impl Pair {
         buried.0.sort();
         buried.1.sort();
         assert_eq!(buried.0, buried.1);
-        let view = self.real.topic.view();
+        let view = self.real.view();
         assert_eq!(view.messages, self.oracle.kept().len());
         assert!(view.messages <= CAPACITY + 2 * HISTORY, "bounded");
         assert_eq!(view.channels.len(), self.oracle.channels.len());
         for seat in self.seats.iter().flatten() {
             let view = self.real.channel(seat.channel.as_str());
-            let counts = (view.lag, view.pending, view.consumers);
-            assert_eq!(counts, self.oracle.view(seat.channel_id));
+            let (untried, tried, consumers) = self.oracle.view(seat.channel_id);
+            assert_eq!(view.consumers, consumers);
+            assert_eq!(view.members.len(), consumers);
+            // What is delayed is on either side.
+            assert_eq!(view.lag + view.pending, untried + tried);
+            assert!(view.pending >= tried);
+            assert_eq!(view.oldest.is_some(), untried + tried > 0);
         }
     }
 
@@ -311,7 +355,7 @@ impl Pair {
         }
         let newest = self.oracle.last.min(HISTORY as u64);
         assert_eq!(
-            self.real.topic.view().messages as u64,
+            self.real.view().messages as u64,
             newest,
             "retention goes on"
         );

@@ -1,12 +1,15 @@
 //! What a topic should do, written as plainly as possible: every question walks over every message. Nothing is shared with the
 //! state machine but the words.
 
+use super::fixture::WINDOW;
 use crate::pubsub::{
     grave::Buried,
     terms::{ChannelId, ConsumerId, Failed, HandOut, Then},
     topic::Seat,
 };
-use braid_core::{ChannelKind, Ownership, Start, SubscribeOptions};
+use braid_core::{
+    Channel, ChannelKind, NewMessage, Ownership, Start, SubscribeOptions, pubsub::dead_letter,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -23,10 +26,14 @@ pub(super) struct Oracle {
     pub(super) history: u64,
     pub(super) last: u64,
     keys: BTreeMap<u64, String>,
+    /// What was published, for channels that come later.
+    messages: BTreeMap<u64, (NewMessage, Duration)>,
+    dedup: Vec<(String, Duration, u64)>,
 }
 
 /// One life of a channel.
 pub(super) struct Life {
+    name: Channel,
     kind: ChannelKind,
     consumers: BTreeMap<ConsumerId, SubscribeOptions>,
     /// What isn't acked or buried.
@@ -56,36 +63,53 @@ impl Oracle {
             history,
             last: 0,
             keys: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            dedup: Vec::new(),
         }
     }
 
-    /// Whether it is taken.
-    pub(super) fn publish(&mut self, key: Option<&str>) -> bool {
+    /// The message's number, if it is taken or was before.
+    pub(super) fn publish(&mut self, message: &NewMessage) -> Option<u64> {
+        if let Some(key) = message.dedup_key() {
+            let within =
+                |(k, at, _): &&(String, Duration, u64)| k == key && self.now < *at + WINDOW;
+            if let Some((_, _, seq)) = self.dedup.iter().find(within) {
+                return Some(*seq);
+            }
+        }
         if self.needed().len() >= self.capacity {
-            return false;
+            return None;
         }
         self.last += 1;
-        if let Some(key) = key {
+        if let Some(key) = message.dedup_key() {
+            self.dedup.push((key.to_owned(), self.now, self.last));
+        }
+        if let Some(key) = message.key() {
             self.keys.insert(self.last, key.to_owned());
         }
+        self.messages.insert(self.last, (message.clone(), self.now));
         for life in self.channels.values_mut() {
-            life.open.insert(self.last, Open::new());
+            life.add(self.last, message, self.now);
         }
-        true
+        Some(self.last)
     }
 
     pub(super) fn join(&mut self, seat: &Seat, options: SubscribeOptions) {
         let kept = self.kept();
         let life = self.channels.entry(seat.channel_id).or_insert_with(|| {
-            let open = match &options.start {
-                Start::Beginning => kept.iter().map(|seq| (*seq, Open::new())).collect(),
-                _ => BTreeMap::new(),
-            };
-            Life {
+            let mut life = Life {
+                name: seat.channel.clone(),
                 kind: options.kind,
                 consumers: BTreeMap::new(),
-                open,
+                open: BTreeMap::new(),
+            };
+            if options.start == Start::Beginning {
+                for seq in kept {
+                    let (message, at) = &self.messages[&seq];
+                    life.add(seq, message, *at);
+                }
             }
+            life
         });
         life.consumers.insert(seat.consumer, options);
     }
@@ -250,6 +274,29 @@ impl Oracle {
 }
 
 impl Life {
+    fn add(&mut self, seq: u64, message: &NewMessage, at: Duration) {
+        let only = message.headers().get(dead_letter::ONLY_CHANNEL);
+        if only.is_none_or(|only| only == self.name.as_str()) {
+            let open = Open {
+                attempts: 0,
+                doom: None,
+                stage: match message.delay() {
+                    Some(delay) => Stage::Until(at + delay),
+                    None => Stage::Free,
+                },
+            };
+            self.open.insert(seq, open);
+        }
+    }
+
+    pub(super) fn is_open(&self, seq: u64) -> bool {
+        self.open.contains_key(&seq)
+    }
+
+    pub(super) fn all_open(&self) -> BTreeSet<u64> {
+        self.open.keys().copied().collect()
+    }
+
     fn has_room(&self, consumer: ConsumerId, now: Duration) -> bool {
         let held = self.open.values().filter(|open| {
             let Stage::Held(by, _, deadline) = &open.stage else {
@@ -271,15 +318,5 @@ impl Life {
             due && !self.open.range(..*seq).any(|(older, _)| behind(older))
         };
         self.open.iter().find(free).map(|(seq, _)| *seq)
-    }
-}
-
-impl Open {
-    fn new() -> Self {
-        Self {
-            attempts: 0,
-            doom: None,
-            stage: Stage::Free,
-        }
     }
 }

@@ -1,7 +1,10 @@
 //! What a topic holds, the cap, and where channels begin.
 
 use super::fixture::{Fixture, ephemeral, options};
-use crate::pubsub::topic::{Full, Refused};
+use crate::pubsub::{
+    terms::{Failed, Next},
+    topic::{Full, Refused},
+};
 use braid_core::{ChannelKind, MessageId, Start, SubscribeOptions};
 
 fn from(start: Start) -> SubscribeOptions {
@@ -24,9 +27,9 @@ fn slowest_channel_keeps_what_it_needs_and_nothing_else() {
             f.ack(seat, out);
         }
     }
-    assert_eq!(f.topic.view().messages, 1);
+    assert_eq!(f.view().messages, 1);
     f.ack(&slow, stuck);
-    assert_eq!(f.topic.view().messages, 0);
+    assert_eq!(f.view().messages, 0);
 }
 
 #[test]
@@ -47,7 +50,7 @@ fn at_the_cap_the_publisher_is_refused_until_a_channel_catches_up() {
 fn topic_without_channels_is_never_at_its_cap() {
     let mut f = Fixture::with_limits(2, 5);
     f.publish_many(100);
-    assert_eq!(f.topic.view().messages, 5);
+    assert_eq!(f.view().messages, 5);
 }
 
 #[test]
@@ -60,15 +63,12 @@ fn ephemeral_channel_goes_with_its_consumer_and_holds_nothing_back() {
         f.ack(&a, out);
     }
     let held = f.next(&own).unwrap();
-    assert_eq!(f.topic.view().messages, 5);
-    f.topic.leave(&own);
-    assert_eq!(
-        (f.topic.view().messages, f.topic.view().channels.len()),
-        (0, 1)
-    );
+    assert_eq!(f.view().messages, 5);
+    f.leave(&own);
+    assert_eq!((f.view().messages, f.view().channels.len()), (0, 1));
     f.ack(&own, held);
     f.drop_unsettled(&own, held);
-    f.topic.leave(&own);
+    f.leave(&own);
 }
 
 #[test]
@@ -81,12 +81,12 @@ fn channel_made_again_under_its_name_knows_nothing_of_the_former_one() {
     };
     let former = f.join("c", replay.clone());
     let out = f.next(&former).unwrap();
-    f.topic.leave(&former);
+    f.leave(&former);
     let present = f.join("c", replay);
     assert_eq!(f.next(&present), Some(out), "the same message and attempt");
     f.ack(&former, out);
     f.drop_unsettled(&former, out);
-    f.topic.leave(&former);
+    f.leave(&former);
     assert_eq!(f.channel("c").pending, 1);
 }
 
@@ -96,7 +96,7 @@ fn shared_channel_keeps_position_and_pending_without_consumers() {
     let a = f.join("c", options());
     f.publish_many(2);
     f.next(&a).unwrap();
-    f.topic.leave(&a);
+    f.leave(&a);
     f.publish_many(1);
     let view = f.channel("c");
     assert_eq!((view.lag, view.pending, view.consumers), (2, 1, 0));
@@ -135,4 +135,36 @@ fn channel_begins_where_it_was_told_to() {
         let unknown = Refused::UnknownId(MessageId::new(id).unwrap());
         assert_eq!(f.try_join("other", after(id)), Err(unknown));
     }
+}
+
+#[test]
+fn channel_without_consumers_is_forgotten_after_its_time_and_says_so_once() {
+    let mut f = Fixture::new();
+    let channel = |f: &mut Fixture| {
+        let now = f.now();
+        f.topic.forget(now)
+    };
+    let a = f.join("c", options());
+    f.publish_many(3);
+    let held = f.next(&a).unwrap();
+    f.pass(3 * 24 * 60 * 60 * 1000);
+    assert_eq!(channel(&mut f), [], "it has a consumer");
+    f.leave(&a);
+    f.pass(7 * 24 * 60 * 60 * 1000);
+    assert_eq!((channel(&mut f), f.view().messages), (vec![], 3));
+    f.pass(1);
+    assert_eq!(channel(&mut f).len(), 1);
+    assert_eq!(channel(&mut f), [], "said once");
+    assert_eq!(f.view().messages, 0);
+    f.publish_many(1);
+    f.ack(&a, held);
+    assert_eq!(f.drop_unsettled(&a, held), Failed::Lost);
+
+    let (b, c) = (f.join("c", options()), f.join("c", options()));
+    assert!(matches!(f.look(&b), Next::Forgotten));
+    assert!(f.take_all(&b).is_empty());
+    assert!(f.take_all(&c).is_empty());
+    f.publish_many(1);
+    assert_eq!(f.take_all(&c), [5]);
+    assert_eq!(f.channel("c").pending, 1);
 }

@@ -12,6 +12,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
+#[allow(dead_code, reason = "it names the programs of other crates too")]
 #[path = "../../../../xtask/src/programs/place.rs"]
 mod place;
 
@@ -19,7 +20,7 @@ mod place;
 fn command(program: &str) -> Command {
     static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        place::place(root).unwrap()
+        place::place(root, &place::INTEROP).unwrap()
     });
     let path = PLACE.join(program);
     assert!(

@@ -1,5 +1,7 @@
-//! Blocks of calls.
+//! Blocks of calls, whatever a call is.
 
+use std::fmt::Debug;
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -7,20 +9,21 @@ use tokio::task::JoinSet;
 use crate::stats::median;
 use crate::{Result, cpu};
 
-use super::callers::Caller;
-
 /// How long a block with one call in flight takes.
 const LATENCY_BLOCK: Duration = Duration::from_millis(20);
 
 /// How long a block with many calls in flight takes. Longer, since it has to fill and to empty.
 const LOAD_BLOCK: Duration = Duration::from_millis(50);
 
-/// How many calls are in flight under load.
-pub(super) const IN_FLIGHT: usize = 64;
+/// Makes one call (or publish) after the other. A task that calls has a clone of its own.
+pub trait Caller: Clone + Debug + Send + Sync + 'static {
+    /// One call.
+    fn call(&mut self) -> impl Future<Output = Result<()>> + Send;
+}
 
 /// What a block under load has taken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Load {
+pub struct Load {
     calls: u64,
     wall: Duration,
     cpu: Duration,
@@ -28,18 +31,23 @@ pub(super) struct Load {
 
 impl Load {
     /// Calls per second.
-    pub(super) fn rate(&self) -> f64 {
+    #[must_use]
+    pub fn rate(&self) -> f64 {
         self.calls as f64 / self.wall.as_secs_f64()
     }
 
     /// This process's CPU time per call, the system's share included, in nanoseconds.
-    pub(super) fn cpu(&self) -> f64 {
+    #[must_use]
+    pub fn cpu(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e9 / self.calls as f64
     }
 }
 
 /// The median latency of calls one after the other, in nanoseconds.
-pub(super) async fn latency(caller: &impl Caller) -> Result<f64> {
+///
+/// # Errors
+/// A call fails.
+pub async fn latency(caller: &impl Caller) -> Result<f64> {
     let mut caller = caller.clone();
     // On a worker, as a service's calls are; the thread that waits here is none.
     let calls = tokio::spawn(async move {
@@ -58,12 +66,15 @@ pub(super) async fn latency(caller: &impl Caller) -> Result<f64> {
     calls.await?
 }
 
-/// As many calls as go, with many in flight.
-pub(super) async fn load(caller: &impl Caller) -> Result<Load> {
+/// As many calls as go, with so many in flight.
+///
+/// # Errors
+/// A call fails.
+pub async fn load(caller: &impl Caller, in_flight: usize) -> Result<Load> {
     let (started, cpu) = (Instant::now(), cpu::of_process());
     let end = started + LOAD_BLOCK;
     let mut tasks = JoinSet::new();
-    for _ in 0..IN_FLIGHT {
+    for _ in 0..in_flight {
         let mut caller = caller.clone();
         tasks.spawn(async move {
             let mut calls = 0;
