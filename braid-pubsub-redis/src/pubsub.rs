@@ -71,6 +71,9 @@ struct Node {
 /// How long a forced end may take to send what was acked.
 const FORCED: Duration = Duration::from_millis(250);
 
+/// How long a close waits for the worker: longer than it takes with a server that is away.
+const CLOSE: Duration = Duration::from_secs(15);
+
 const OPEN: u8 = 0;
 const DRAINING: u8 = 1;
 const CLOSED: u8 = 2;
@@ -464,7 +467,18 @@ impl Node {
         let left: Vec<_> = joined.iter().map(|joined| Arc::clone(&joined.0)).collect();
         let close = async move {
             for consumer in left {
-                consumer.left.cancelled().await;
+                if tokio::time::timeout(CLOSE, consumer.left.cancelled())
+                    .await
+                    .is_err()
+                {
+                    let link = &consumer.link;
+                    let text = format!(
+                        "channel `{}` of topic `{}` was not left within {CLOSE:?}; is the component's `run` going on?",
+                        link.channel(),
+                        link.topic()
+                    );
+                    return Err(Error::new(ErrorKind::Timeout, NAME, "close", text));
+                }
                 consumer.leave_error().map_or(Ok(()), Err)?;
             }
             Ok(())

@@ -1,6 +1,6 @@
 //! Timeouts of commands, without a timer for each.
 //!
-//! A timer costs as much as a twelfth of a pipelined command: it is entered, and taken out again, and wakes the runtime's timer thread
+//! A timer for each costs a pipelined command a few percent: it is entered, and taken out again, and wakes the runtime's timer thread
 //! whenever it is the next one. Here a command is entered into a list when it has to wait, and one task looks at the list now
 //! and then. So a timeout is late by a look at most.
 

@@ -159,8 +159,8 @@ impl Settings {
             // fred loses a reply when it follows ASK on a connection that others use too, and counts a redirection as an attempt. Without,
             // it refreshes its table after MOVED and says that the command was redirected; `Redis` follows.
             max_redirections: 0,
-            // Not `unresponsive`: it costs a timer for each turn of fred's loop, 5 to 15 % of the throughput, and each write puts it off, so
-            // that it finds nothing under steady traffic. `Redis` looks itself when a command times out, and the kernel finds dead peers.
+            // Not `unresponsive`: it costs a timer for each turn of fred's loop, and each write puts it off, so that it finds
+            // nothing under steady traffic. `Redis` looks itself when a command times out, and the kernel finds dead peers.
             tcp: TcpConfig {
                 nodelay: Some(true),
                 keepalive: Some(keepalive()),
