@@ -53,7 +53,16 @@ impl Limit {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.held.load(Ordering::Acquire) >= self.most
+        self.left() == 0
+    }
+
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// How many more may be handed out.
+    pub(crate) fn left(&self) -> usize {
+        self.most.saturating_sub(self.held.load(Ordering::Acquire))
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {

@@ -12,10 +12,9 @@ impl Consumer {
         let most = self.options().max_in_flight;
         let state = self.state();
         let room = match lane {
-            Lane::Shared => {
-                most.saturating_sub(state.unmarked.len() + state.marked.len() + state.held.len())
-            }
-            Lane::Keys => most.saturating_sub(state.lane.len()),
+            Lane::Shared => state.free(most, &self.limit),
+            // Held back ones count too, so that one key doesn't keep a partition's others out.
+            Lane::Keys => self.limit.most().saturating_sub(state.lane.len()),
         };
         let starving = state.unmarked.is_empty() && state.marked.is_empty();
         if room >= (most / 2).max(1) || (starving && room > 0) {

@@ -433,8 +433,15 @@ impl State {
             false => self.waker.take(),
         };
         let more = self.demands(limit) || self.wants_next(limit);
-        let free = most.saturating_sub(self.unmarked.len() + self.marked.len() + self.held.len());
-        (waker, more, free >= (most / 2).max(1))
+        (waker, more, self.free(most, limit) >= (most / 2).max(1))
+    }
+
+    /// How many more may be buffered: of this partition's share, and of what all partitions may hand out. What is held counts
+    /// against the whole only, or the last messages could all be in one partition and wait for each other.
+    fn free(&self, share: usize, limit: &Limit) -> usize {
+        share
+            .min(limit.left())
+            .saturating_sub(self.unmarked.len() + self.marked.len())
     }
 }
 
