@@ -8,6 +8,7 @@ use crate::{
 use braid_core::ErrorKind;
 use braid_redis::{ACL_CONNECTION, Redis, RedisConfig};
 use braid_testkit::{
+    SETTLED,
     redis::{Persistence, RedisServer, shared},
     within,
 };
@@ -15,6 +16,7 @@ use std::{
     fs,
     time::{Duration, Instant},
 };
+use tokio::net::TcpListener;
 
 #[tokio::test]
 async fn a_plain_server_tells_what_it_is() {
@@ -183,8 +185,13 @@ async fn a_server_that_comes_later_is_awaited() {
         start_timeout: Duration::from_secs(30),
         ..config(server.url())
     };
+    let door = TcpListener::bind(server.addr())
+        .await
+        .expect("its port is free now");
     let (redis, ()) = tokio::join!(Redis::connect(&settings, "test"), async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        // It has come once and found nobody.
+        drop(within("a first try", SETTLED, door.accept()).await);
+        drop(door);
         server.restart().await;
     });
     works(&redis.expect("it came")).await;

@@ -51,15 +51,21 @@ async fn many_commands_in_flight_are_answered_or_lost_but_never_done_twice() {
     let server = RedisServer::builder().start().await;
     let proxy = Proxy::start(server.addr()).await;
     let redis = connect(format!("redis://{}", proxy.addr())).await;
-    proxy.delay(Duration::from_millis(20));
     let mut done = 0;
     let mut open = 0;
     for _ in 0..5 {
+        proxy.delay(Duration::from_millis(200));
         let calls = (0..200).map(|_| command(&redis, "INCR", &["count"]));
-        // Most of them have reached the server then, and few of the replies have come back.
+        // Some have reached the server then, and few of the replies have come back: they are on their way for 200 ms.
+        let counted = async || server.command(&["GET", "count"]).await.text();
+        let before = counted().await;
         let cut = async {
-            tokio::time::sleep(Duration::from_millis(35)).await;
+            eventually("some are done", Duration::from_secs(5), async || {
+                counted().await != before
+            })
+            .await;
             proxy.cut();
+            proxy.delay(Duration::ZERO);
         };
         let (results, ()) = tokio::join!(futures_util::future::join_all(calls), cut);
         for result in results {
