@@ -5,8 +5,7 @@
 
 use crate::{id::EntryId, reply};
 use braid_core::{Message, NewMessage};
-use braid_redis::Frame;
-use braid_redis::Value;
+use braid_redis::{Frame, Value};
 use bytes::Bytes;
 use std::time::Duration;
 

@@ -4,8 +4,10 @@
 //! `braid:` and share its slot, so that one script can work on all of it. Names go into keys with their lengths, never split.
 
 use braid_core::{Channel, Topic};
-use braid_redis::Value;
-use braid_redis::keys::{KeySpace, slot};
+use braid_redis::{
+    Value,
+    keys::{KeySpace, slot},
+};
 use bytes::Bytes;
 
 const DEAD_LETTERS: &str = ".dead-letters";
@@ -62,6 +64,12 @@ fn stream_key(topic: &str, partition: u16) -> Bytes {
         }
         _ => Bytes::copy_from_slice(topic.as_bytes()),
     }
+}
+
+/// The topic whose dead letters these are; any other is its own. Dead letters have as many partitions as their topic.
+pub(crate) fn base_of(topic: &Topic) -> &str {
+    let name = topic.as_str();
+    name.strip_suffix(DEAD_LETTERS).unwrap_or(name)
 }
 
 impl TopicNames {

@@ -2,42 +2,33 @@
 
 use crate::{
     config::{Durability, PubSubConfig},
-    consumer::Consumer,
     durable::Committer,
     error::{self, NAME, closed},
-    limit::Limit,
-    link::{Limits, Link},
+    link::Limits,
+    node::{CLOSED, CloseOnDrop, DRAINING, Node, OPEN, lock},
     read::Reading,
-    reply,
-    topic::TopicHandle,
+    topics::Topics,
     view, worker,
 };
 use braid_core::{
     BoxFuture, BoxStream, Channel, Component, Error, ErrorKind, Message, MessageId, NewMessage,
     PubSub, Result, Shutdown, Start, SubscribeOptions, Subscription, Topic, pubsub::TopicView,
 };
-use braid_redis::{Redis, Value, during};
-use bytes::Bytes;
-use foldhash::HashMap;
+use braid_redis::Redis;
 use futures_util::{future::join_all, stream};
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, Weak,
+        Arc, Mutex,
         atomic::{AtomicU8, Ordering},
     },
-    task::Poll,
     time::Duration,
 };
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-/// A hash with the names of all topics that were ever used, and their numbers of partitions.
-const TOPICS: &[u8] = b"braid:topics";
-/// How many topics a node remembers the keys of.
-const MOST_REMEMBERED: usize = 4096;
+/// How long a forced end may take to send what was acked.
+const FORCED: Duration = Duration::from_millis(250);
 
 /// Topics on Redis Streams, as one node uses them. Clones are the same node.
 ///
@@ -51,32 +42,6 @@ pub struct RedisPubSub {
     /// `None`: the primary's memory is enough.
     committer: Option<Arc<Committer>>,
 }
-
-struct Node {
-    redis: Redis,
-    limits: Limits,
-    dedup_window: Duration,
-    partitions: BTreeMap<Topic, u16>,
-    topics: RwLock<HashMap<Topic, Arc<TopicHandle>>>,
-    phase: AtomicU8,
-    /// Ends with the node.
-    closed: CancellationToken,
-    consumers: Mutex<Vec<Weak<Consumer>>>,
-    /// Workers to run, and where `run` finds them.
-    workers: mpsc::UnboundedSender<Arc<Consumer>>,
-    to_run: Mutex<Option<mpsc::UnboundedReceiver<Arc<Consumer>>>>,
-    waitaof: std::result::Result<(), String>,
-}
-
-/// How long a forced end may take to send what was acked.
-const FORCED: Duration = Duration::from_millis(250);
-
-/// How long a close waits for the worker: longer than it takes with a server that is away.
-const CLOSE: Duration = Duration::from_secs(15);
-
-const OPEN: u8 = 0;
-const DRAINING: u8 = 1;
-const CLOSED: u8 = 2;
 
 impl RedisPubSub {
     /// Connects.
@@ -93,18 +58,18 @@ impl RedisPubSub {
         let redis = Redis::connect(&config.redis, NAME).await?;
         let (workers, to_run) = mpsc::unbounded_channel();
         let waitaof = can_wait_for_the_disk(&redis);
+        let limits = Limits {
+            capacity: config.capacity,
+            block: config.block,
+            ephemeral_after: config.ephemeral_after,
+            forget_after: config.forget_after,
+            retention_interval: config.retention_interval,
+        };
         let node = Node {
-            limits: Limits {
-                capacity: config.capacity,
-                block: config.block,
-                ephemeral_after: config.ephemeral_after,
-                forget_after: config.forget_after,
-                retention_interval: config.retention_interval,
-            },
+            topics: Topics::new(redis.clone(), limits, config.partitions),
             redis,
+            limits,
             dedup_window: config.dedup_window,
-            partitions: config.partitions,
-            topics: RwLock::default(),
             phase: AtomicU8::new(OPEN),
             closed: CancellationToken::new(),
             consumers: Mutex::default(),
@@ -194,10 +159,7 @@ impl Component for RedisPubSub {
             while let Some(consumer) = to_run.recv().await {
                 workers.spawn(worker::run(consumer));
             }
-            let consumers: Vec<_> = lock(&self.node.consumers)
-                .drain(..)
-                .filter_map(|consumer| consumer.upgrade())
-                .collect();
+            let consumers = self.node.take_consumers();
             for consumer in &consumers {
                 consumer.leave();
             }
@@ -230,22 +192,6 @@ fn whole(ended: std::result::Result<(), tokio::task::JoinError>) -> Result<()> {
     }
 }
 
-/// However `run` ends, the node is closed then.
-struct CloseOnDrop<'a>(&'a Node);
-
-impl Drop for CloseOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.phase.store(CLOSED, Ordering::Release);
-        self.0.closed.cancel();
-        for consumer in lock(&self.0.consumers)
-            .drain(..)
-            .filter_map(|consumer| consumer.upgrade())
-        {
-            consumer.ended();
-        }
-    }
-}
-
 impl PubSub for RedisPubSub {
     fn publish<'a>(
         &'a self,
@@ -255,7 +201,7 @@ impl PubSub for RedisPubSub {
         // The future of a command is large, and this one is boxed for each publish: the usual way has nothing else in it.
         let known = match &self.committer {
             None if self.node.phase() != CLOSED && message.validate().is_ok() => {
-                self.node.known(topic)
+                self.node.topics.known(topic)
             }
             _ => None,
         };
@@ -285,7 +231,7 @@ impl PubSub for RedisPubSub {
             }
             message.validate()?;
             let node = &self.node;
-            let handle = node.topic(topic).await?;
+            let handle = node.topics.get(topic).await?;
             let partition = &handle.partitions[handle.partition_of(&message)];
             let committer = self.committer.as_deref();
             partition
@@ -318,7 +264,7 @@ impl PubSub for RedisPubSub {
             if self.node.phase() != OPEN {
                 return Err(closed("read", topic));
             }
-            let handle = self.node.topic(topic).await?;
+            let handle = self.node.topics.get(topic).await?;
             let mut partitions = Vec::new();
             for partition in &handle.partitions {
                 let (redis, names) = (self.node.redis.clone(), Arc::clone(&partition.names));
@@ -339,7 +285,7 @@ impl PubSub for RedisPubSub {
                 let text = "this node was closed";
                 return Err(Error::new(ErrorKind::Closed, NAME, "topics", text));
             }
-            self.node.all_topics().await
+            self.node.topics.all().await
         })
     }
 
@@ -348,202 +294,9 @@ impl PubSub for RedisPubSub {
             if self.node.phase() == CLOSED {
                 return Err(closed("inspect", topic));
             }
-            let partitions = self.node.partitions_of(topic).await?;
+            let partitions = self.node.topics.partitions_of(topic).await?;
             view::inspect(&self.node.redis, topic, partitions).await
         })
-    }
-}
-
-impl Node {
-    fn phase(&self) -> u8 {
-        self.phase.load(Ordering::Acquire)
-    }
-
-    fn known(&self, topic: &Topic) -> Option<Arc<TopicHandle>> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.get(topic).cloned()
-    }
-
-    /// A topic's keys. The first use enters it into the list of topics, with its number of partitions.
-    async fn topic(&self, topic: &Topic) -> Result<Arc<TopicHandle>> {
-        if let Some(known) = self.known(topic) {
-            return Ok(known);
-        }
-        let wanted = self.configured(topic);
-        let args = vec![
-            Value::Bytes(Bytes::from_static(TOPICS)),
-            Value::String(topic.as_str().into()),
-            Value::Integer(i64::from(wanted)),
-        ];
-        let slot = braid_redis::keys::slot(TOPICS);
-        let entered = self.redis.command("HSETNX", slot, args).await;
-        let entered = entered
-            .map_err(|error| during(NAME, "topic", format_args!("topic `{topic}`"), error))?;
-        if reply::as_int(&entered) != Some(1) && !topic.is_dead_letters() {
-            let present = self.partitions_of(topic).await?;
-            if present != wanted {
-                let text = format!(
-                    "partitions: topic `{topic}` has {present}, and this node is configured with {wanted}"
-                );
-                return Err(error::config(text));
-            }
-        }
-        let handle = Arc::new(TopicHandle::new(topic, wanted, self.limits));
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        if topics.len() >= MOST_REMEMBERED {
-            // They are found again; what counts is that the memory is bounded.
-            topics.clear();
-        }
-        Ok(Arc::clone(topics.entry(topic.clone()).or_insert(handle)))
-    }
-
-    /// How many partitions this node was told of.
-    fn configured(&self, topic: &Topic) -> u16 {
-        let topic = base(topic);
-        self.partitions
-            .iter()
-            .find(|(of, _)| of.as_str() == topic)
-            .map_or(1, |(_, number)| *number)
-    }
-
-    /// How many partitions a topic has; those it is configured with, where it isn't listed.
-    async fn partitions_of(&self, topic: &Topic) -> Result<u16> {
-        let args = vec![
-            Value::Bytes(Bytes::from_static(TOPICS)),
-            Value::String(base(topic).into()),
-        ];
-        let slot = braid_redis::keys::slot(TOPICS);
-        let listed = self.redis.command("HGET", slot, args).await;
-        let listed = listed
-            .map_err(|error| during(NAME, "topic", format_args!("topic `{topic}`"), error))?;
-        let listed = reply::as_int(&listed).and_then(|number| u16::try_from(number).ok());
-        Ok(listed
-            .filter(|number| *number > 0)
-            .unwrap_or_else(|| self.configured(topic)))
-    }
-
-    async fn all_topics(&self) -> Result<Vec<Topic>> {
-        let args = vec![Value::Bytes(Bytes::from_static(TOPICS))];
-        let slot = braid_redis::keys::slot(TOPICS);
-        let frame = self.redis.command("HGETALL", slot, args).await?;
-        let listed = reply::as_pairs(&frame).unwrap_or_default().into_iter();
-        let listed = listed.filter_map(|(topic, partitions)| {
-            let partitions =
-                reply::as_int(partitions).and_then(|number| u16::try_from(number).ok());
-            Some((
-                Topic::new(reply::as_text(topic)?).ok()?,
-                partitions.unwrap_or(1),
-            ))
-        });
-        view::topics(&self.redis, listed.collect()).await
-    }
-
-    async fn subscribe(
-        &self,
-        topic: &Topic,
-        channel: &Channel,
-        options: SubscribeOptions,
-    ) -> Result<Subscription> {
-        let handle = self.topic(topic).await?;
-        let limit = Arc::new(Limit::new(options.max_in_flight));
-        let name = Bytes::from(Uuid::new_v4().to_string());
-        let options = SubscribeOptions {
-            max_in_flight: options.max_in_flight.div_ceil(handle.partitions.len()),
-            ..options
-        };
-        // Dropping one leaves the channel; dropped in the middle, the name is collected.
-        let mut joined = Vec::new();
-        for partition in &handle.partitions {
-            let link = Link::new(
-                self.redis.clone(),
-                Arc::clone(&partition.names),
-                channel,
-                options.clone(),
-                partition.limits,
-                name.clone(),
-            );
-            joined.push(Deliveries(self.join(link, &limit).await?));
-        }
-        let left: Vec<_> = joined.iter().map(|joined| Arc::clone(&joined.0)).collect();
-        let close = async move {
-            for consumer in left {
-                if tokio::time::timeout(CLOSE, consumer.left.cancelled())
-                    .await
-                    .is_err()
-                {
-                    let link = &consumer.link;
-                    let text = format!(
-                        "channel `{}` of topic `{}` was not left within {CLOSE:?}; is the component's `run` going on?",
-                        link.channel(),
-                        link.topic()
-                    );
-                    return Err(Error::new(ErrorKind::Timeout, NAME, "close", text));
-                }
-                consumer.leave_error().map_or(Ok(()), Err)?;
-            }
-            Ok(())
-        };
-        let mut first = 0;
-        let deliveries = stream::poll_fn(move |cx| {
-            let mut ended = 0;
-            // In turn, so that one that always has something doesn't keep the others waiting.
-            first = (first + 1) % joined.len();
-            for at in 0..joined.len() {
-                match joined[(first + at) % joined.len()].0.poll(cx) {
-                    Poll::Ready(Some(item)) => return Poll::Ready(Some(item)),
-                    Poll::Ready(None) => ended += 1,
-                    Poll::Pending => {}
-                }
-            }
-            if ended == joined.len() {
-                Poll::Ready(None)
-            } else {
-                Poll::Pending
-            }
-        });
-        Ok(Subscription::new(deliveries, close))
-    }
-
-    /// Joins the channel in one partition, and lets its worker run.
-    async fn join(&self, link: Link, limit: &Arc<Limit>) -> Result<Arc<Consumer>> {
-        let (topic, channel) = (link.topic().clone(), link.channel().clone());
-        let consumer = Arc::new(Consumer::new(link, Arc::clone(limit)));
-        let joined = consumer.link.join(false).await?;
-        if joined.has_keys {
-            consumer.set_has_keys();
-        }
-        if joined.forgotten {
-            let text = format!(
-                "channel `{channel}` of topic `{topic}` had no consumer for so long that its topic was no longer held back for it; messages may be lost"
-            );
-            consumer.tell(Error::new(ErrorKind::NotFound, NAME, "subscribe", text));
-        }
-        {
-            let mut consumers = lock(&self.consumers);
-            consumers.retain(|consumer| consumer.strong_count() > 0);
-            consumers.push(Arc::downgrade(&consumer));
-        }
-        // After it was entered above, so that the node's end misses none.
-        if self.phase() != OPEN || self.workers.send(Arc::clone(&consumer)).is_err() {
-            consumer.ended();
-            return Err(closed("subscribe", &topic));
-        }
-        Ok(consumer)
-    }
-}
-
-/// Dead letters have as many partitions as their topic.
-fn base(topic: &Topic) -> &str {
-    let name = topic.as_str();
-    name.strip_suffix(".dead-letters").unwrap_or(name)
-}
-
-/// The subscription's hold on its consumer: gone, the channel is left.
-struct Deliveries(Arc<Consumer>);
-
-impl Drop for Deliveries {
-    fn drop(&mut self) {
-        self.0.leave();
     }
 }
 
@@ -555,8 +308,4 @@ impl fmt::Debug for RedisPubSub {
             .field("committer", &self.committer)
             .finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -57,15 +57,12 @@ impl TopicHandle {
     /// Where a message goes: that of its key, or the next in turn.
     pub(crate) fn partition_of(&self, message: &NewMessage) -> usize {
         let count = self.partitions.len();
-        match (count, message.key()) {
-            (1, _) => 0,
-            // The cluster's own hash: the same everywhere, for ever.
-            (_, Some(key)) => usize::from(slot(key.as_bytes())) % count,
-            (_, None) => match message.dedup_key() {
-                // Duplicates have to meet.
-                Some(key) => usize::from(slot(key.as_bytes())) % count,
-                None => self.turn.fetch_add(1, Ordering::Relaxed) % count,
-            },
+        // Messages of a key have to follow each other, and duplicates have to meet. The hash is the cluster's own: the same
+        // everywhere, for ever.
+        match message.key().or(message.dedup_key()) {
+            _ if count == 1 => 0,
+            Some(key) => usize::from(slot(key.as_bytes())) % count,
+            None => self.turn.fetch_add(1, Ordering::Relaxed) % count,
         }
     }
 }

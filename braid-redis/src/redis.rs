@@ -250,43 +250,33 @@ impl Redis {
         operation: &'static str,
         name: &'static str,
         slot: u16,
-        args: Vec<Value>,
+        mut args: Vec<Value>,
     ) -> Result<Frame> {
         if !self.is_connected() {
             Box::pin(self.ready(operation)).await?;
         }
-        let again = self.0.settings.is_clustered().then(|| args.clone());
-        let before = self.0.replies.load(Ordering::Relaxed);
-        let command = CustomCommand::new_static(name, slot, false);
-        let reply = pin!(self.0.client.custom_raw(command, args));
-        let result = self.0.overdue.within(reply).await.unwrap_or_else(overdue);
-        self.observe(before, &result);
-        match again {
-            Some(args) if result.as_ref().is_err_and(redirected) => {
-                Box::pin(self.redirect(operation, name, slot, args)).await
+        let mut again = self.0.settings.is_clustered().then(|| args.clone());
+        let mut redirections = 0;
+        loop {
+            let before = self.0.replies.load(Ordering::Relaxed);
+            let command = CustomCommand::new_static(name, slot, false);
+            let reply = pin!(self.0.client.custom_raw(command, args));
+            let result = self.0.overdue.within(reply).await.unwrap_or_else(overdue);
+            self.observe(before, &result);
+            match again.take() {
+                // Sent to a node without its slot, so that nothing was done. fred's table is fresh after MOVED.
+                Some(same) if result.as_ref().is_err_and(redirected) => {
+                    redirections += 1;
+                    if redirections > 1 {
+                        let follow = dedicated::follow(self, operation, name, slot, same);
+                        return Box::pin(follow).await;
+                    }
+                    args = same.clone();
+                    again = Some(same);
+                }
+                _ => return self.conclude(operation, result),
             }
-            _ => self.conclude(operation, result),
         }
-    }
-
-    /// Sends a command again that was sent to a node without its slot.
-    async fn redirect(
-        &self,
-        operation: &'static str,
-        name: &'static str,
-        slot: u16,
-        args: Vec<Value>,
-    ) -> Result<Frame> {
-        // fred's table is fresh after MOVED.
-        let before = self.0.replies.load(Ordering::Relaxed);
-        let command = CustomCommand::new_static(name, slot, false);
-        let reply = pin!(self.0.client.custom_raw(command, args.clone()));
-        let result = self.0.overdue.within(reply).await.unwrap_or_else(overdue);
-        self.observe(before, &result);
-        if result.as_ref().is_err_and(redirected) {
-            return dedicated::follow(self, operation, name, slot, args).await;
-        }
-        self.conclude(operation, result)
     }
 
     fn conclude(&self, operation: &'static str, result: Result<Frame, FredError>) -> Result<Frame> {

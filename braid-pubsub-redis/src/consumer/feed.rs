@@ -1,6 +1,6 @@
 //! The worker's side of a consumer: what was read comes in, what is to be told goes out.
 
-use super::{Consumer, Item, Lane, Next, Outcome, Settlement};
+use super::{Consumer, Item, Lane, Next, Outcome, Settlement, wake};
 use crate::{entry::Entry, id::EntryId, worker};
 use braid_core::{Error, ErrorKind};
 use foldhash::HashSet;
@@ -11,12 +11,15 @@ impl Consumer {
     pub(crate) fn room(&self, lane: Lane) -> usize {
         let most = self.options().max_in_flight;
         let state = self.state();
-        let room = match lane {
-            Lane::Shared => state.free(most, &self.limit),
-            // Held back ones count too, so that one key doesn't keep a partition's others out.
-            Lane::Keys => self.limit.most().saturating_sub(state.lane.len()),
+        let buffered = state.unmarked.len() + state.marked.len();
+        let (room, starving) = match lane {
+            Lane::Shared => (state.free(most, &self.limit), buffered == 0),
+            // What its key holds back counts too, but not against the partition's share: one key would keep the others out.
+            Lane::Keys => {
+                let room = self.limit.most().saturating_sub(state.lane.len());
+                (room, !state.lane.has_ready())
+            }
         };
-        let starving = state.unmarked.is_empty() && state.marked.is_empty();
         if room >= (most / 2).max(1) || (starving && room > 0) {
             room.min(worker::MOST_A_READ)
         } else {
@@ -24,7 +27,7 @@ impl Consumer {
         }
     }
 
-    /// Takes in what was read; gives what only needs an ack.
+    /// Takes in what was read.
     pub(crate) fn read(&self, entries: Vec<Entry>, read_at: Instant) {
         let mut state = self.state();
         state.troubled = false;
@@ -61,7 +64,7 @@ impl Consumer {
         self.wake.hand_out.notify_one();
     }
 
-    /// Acks that come from reading: keyed ones for the shared group, those of others, ...
+    /// Acks what was read and is for others to hand out.
     pub(crate) fn ack_read(&self, lane: Lane, ids: Vec<EntryId>) {
         if ids.is_empty() {
             return;
@@ -124,9 +127,7 @@ impl Consumer {
             }
             state.waker.take()
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(waker);
     }
 
     /// The attempt of a message with a key is counted.
@@ -145,9 +146,7 @@ impl Consumer {
             });
             state.waker.take()
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(waker);
     }
 
     /// A message was taken for another attempt, which is counted.
@@ -164,9 +163,7 @@ impl Consumer {
             });
             state.waker.take()
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(waker);
     }
 
     /// A message with a key is done with, or comes again.
@@ -344,9 +341,7 @@ impl Consumer {
             state.faults.push_back(error);
             state.waker.take()
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(waker);
     }
 
     /// What the worker does beside reading and handing out went wrong, and is tried again. The reader finds out about servers that

@@ -287,9 +287,7 @@ impl Consumer {
             state.waker.take()
         };
         self.leaving.cancel();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(waker);
     }
 
     /// The worker has ended, however.
@@ -405,9 +403,7 @@ impl Consumer {
             self.wake.room.notify_one();
         }
         self.wake.room_for_keys.notify_one();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(waker);
     }
 }
 
@@ -442,6 +438,12 @@ impl State {
         share
             .min(limit.left())
             .saturating_sub(self.unmarked.len() + self.marked.len())
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 

@@ -7,7 +7,7 @@ local prefixes = { unpack(ARGV, 4) }
 -- The last sequence number of a millisecond.
 local LAST = '18446744073709551615'
 if not redis.call('SET', guard, 1, 'NX', 'PX', interval) then
-  return { 0, {}, {} }
+  return { 0, {} }
 end
 local at = now()
 local floor

@@ -7,20 +7,20 @@ local all = {}
 for _, info in ipairs(groups_of(stream)) do
   local channel, of_keys = channel_of(info.name)
   local kind = redis.call('HGET', channels, 'k:' .. channel) or 'shared'
-  local lag = info.lag
-  if not lag then
+  local behind = '(' .. info['last-delivered-id']
+  local following = redis.call('XRANGE', stream, behind, '+', 'COUNT', FEW)
+  local lag = #following
+  if lag == FEW and info.lag then
+    -- The server's figure is too high on a replica that was promoted (seen with Redis 7.0): few are counted, many bounded.
+    lag = math.max(FEW, math.min(info.lag, length))
+  elseif lag == FEW then
     -- Entries were deleted by other hands, so that the server doesn't know.
-    lag = 0
-    local from = '(' .. info['last-delivered-id']
-    repeat
-      local page = redis.call('XRANGE', stream, from, '+', 'COUNT', PAGE)
+    local page = following
+    while #page > 0 and lag < MOST do
+      page = redis.call('XRANGE', stream, '(' .. page[#page][1], '+', 'COUNT', PAGE)
       lag = lag + #page
-      from = #page > 0 and '(' .. page[#page][1]
-    until #page < PAGE or lag >= MOST
+    end
   end
-  -- The server's figure is too high on a replica that was promoted (seen with Redis 7.0): few are counted, many bounded.
-  local following = redis.call('XRANGE', stream, '(' .. info['last-delivered-id'], '+', 'COUNT', FEW)
-  lag = #following < FEW and #following or math.max(FEW, math.min(lag, length))
   local oldest = ''
   if info.pending > 0 then
     oldest = redis.call('XPENDING', stream, info.name)[2]
