@@ -16,6 +16,10 @@ pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Result {
     setup::ensure(workspace, "chaos", None)?;
     process::run(&mut workspace.cargo(&format!("build {RELEASE}")))?;
     let mut cargo = workspace.cargo(&format!("run --quiet {RELEASE} --"));
+    if env::var_os(setup::REDIS_BIN).is_none_or(|name| name.is_empty()) {
+        // So that publishes of every durability take part.
+        cargo.env(setup::REDIS_BIN, setup::server_with_waitaof(workspace));
+    }
     // Files are named from where the user is.
     cargo.current_dir(env::current_dir().context("the current folder")?);
     // What is wrong is said by the program itself.

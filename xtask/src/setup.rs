@@ -45,7 +45,7 @@ pub(crate) const GO: &str = "go";
 
 /// What the tests of the Redis backends start, unless the variable names another program.
 pub(crate) const REDIS: &str = "redis-server";
-const REDIS_BIN: &str = "REDIS_SERVER_BIN";
+pub(crate) const REDIS_BIN: &str = "REDIS_SERVER_BIN";
 
 /// The server whose disk tests wait for.
 const VALKEY: &str = "valkey";
@@ -138,7 +138,7 @@ const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         name: VALKEY,
         why: "has WAITAOF, which a redis-server before 7.2 lacks",
-        needed_by: &["test"],
+        needed_by: &["test", "chaos"],
         probe: &[VALKEY, "--version"],
         at_least: Some(WAITAOF_SINCE),
         install: Install::Cached(
@@ -303,15 +303,27 @@ fn check(workspace: &Workspace, requirement: &Requirement) -> Result<String> {
 
 /// The program to probe.
 fn program(workspace: &Workspace, requirement: &Requirement) -> String {
-    let named = |name| env::var(name).ok().filter(|value| !value.is_empty());
-    let redis = || named(REDIS_BIN).unwrap_or_else(|| REDIS.to_owned());
     match requirement.name {
         REDIS => redis(),
-        // A Redis that has WAITAOF is enough, unless another program is named.
-        VALKEY if named(valkey::BIN).is_none() && has_waitaof(workspace, &redis()) => redis(),
-        VALKEY => valkey::program(),
+        VALKEY => server_with_waitaof(workspace),
         _ => requirement.probe[0].to_owned(),
     }
+}
+
+fn redis() -> String {
+    named(REDIS_BIN).unwrap_or_else(|| REDIS.to_owned())
+}
+
+/// A Redis that has WAITAOF is enough, unless another program is named.
+pub(crate) fn server_with_waitaof(workspace: &Workspace) -> String {
+    match named(valkey::BIN).is_none() && has_waitaof(workspace, &redis()) {
+        true => redis(),
+        false => valkey::program(),
+    }
+}
+
+fn named(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn has_waitaof(workspace: &Workspace, server: &str) -> bool {
