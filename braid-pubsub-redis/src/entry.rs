@@ -5,7 +5,7 @@
 
 use crate::{id::EntryId, reply};
 use braid_core::{Message, NewMessage};
-use braid_redis::{Frame, Value};
+use braid_redis::{Frame, Key, Value};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -18,40 +18,43 @@ const HEADER: &str = "h:";
 /// What a publish has to know beside the fields.
 #[derive(Debug, Default)]
 pub(crate) struct Encoded {
-    pub(crate) fields: Vec<Value>,
+    pub(crate) fields: Vec<(Key, Value)>,
     pub(crate) has_key: bool,
     pub(crate) dedup: Option<String>,
 }
 
-/// The fields of a message, behind `head`.
-pub(crate) fn encode(message: NewMessage, head: Vec<Value>) -> Encoded {
+/// The fields of a message.
+pub(crate) fn encode(message: NewMessage) -> Encoded {
     let parts = message.into_parts();
-    let mut fields = head;
-    fields.reserve(2 + 2 * parts.headers.len() + 6);
-    fields.push(Value::from_static_str(BODY));
-    fields.push(Value::Bytes(parts.body));
+    let mut fields = Vec::with_capacity(4 + parts.headers.len());
+    fields.push((Key::from_static_str(BODY), Value::Bytes(parts.body)));
     let has_key = parts.key.is_some();
     if let Some(key) = parts.key {
-        fields.push(Value::from_static_str(KEY));
-        fields.push(key.into());
+        fields.push((Key::from_static_str(KEY), key.into()));
     }
     if let Some(delay) = parts.delay.filter(|delay| !delay.is_zero()) {
-        fields.push(Value::from_static_str(DELAY));
-        fields.push(millis(delay).to_string().into());
+        fields.push((
+            Key::from_static_str(DELAY),
+            millis(delay).to_string().into(),
+        ));
     }
     if let Some(dedup) = &parts.dedup_key {
-        fields.push(Value::from_static_str(DEDUP));
-        fields.push(dedup.clone().into());
+        fields.push((Key::from_static_str(DEDUP), dedup.clone().into()));
     }
     for (name, value) in parts.headers {
-        fields.push(format!("{HEADER}{name}").into());
-        fields.push(value.into());
+        fields.push((format!("{HEADER}{name}").into(), value.into()));
     }
     Encoded {
         fields,
         has_key,
         dedup: parts.dedup_key,
     }
+}
+
+/// The fields as arguments.
+pub(crate) fn flat(fields: Vec<(Key, Value)>) -> impl Iterator<Item = Value> {
+    let pair = |(name, value): (Key, Value)| [name.into(), value];
+    fields.into_iter().flat_map(pair)
 }
 
 /// Whole milliseconds, rounded up: what is asked to wait never comes early.
@@ -73,7 +76,7 @@ pub(crate) struct Entry {
 impl Entry {
     /// Reads an entry: its id and its fields.
     pub(crate) fn decode(id: &Frame, fields: Frame, partition: u16) -> Option<Self> {
-        let id = EntryId::parse(reply::as_text(id)?)?;
+        let (id, name) = EntryId::parse_named(reply::as_text(id)?, partition)?;
         let (mut body, mut key, mut delay) = (Bytes::new(), None, None);
         let mut headers = braid_core::pubsub::Headers::new();
         let mut fields = reply::array(fields).into_iter();
@@ -95,11 +98,7 @@ impl Entry {
                 headers.insert(name, String::from_utf8_lossy(value).into_owned());
             }
         }
-        let mut message = Message::new(
-            id.message_id(partition),
-            id.published(),
-            NewMessage::new(body),
-        );
+        let mut message = Message::new(name, id.published(), NewMessage::new(body));
         message.headers = headers;
         message.key = key;
         Some(Self {
@@ -180,10 +179,11 @@ mod tests {
             if let Some(delay) = delay {
                 message = message.with_delay(Duration::from_millis(delay));
             }
-            let encoded = encode(message, Vec::new());
+            let encoded = encode(message);
             prop_assert_eq!(encoded.has_key, key.is_some());
-            let fields = encoded.fields.chunks(2).map(|pair| (bytes(&pair[0]), bytes(&pair[1])));
-            let entry = decode("5-1", fields.collect()).unwrap();
+            let fields: Vec<_> = flat(encoded.fields).map(|value| bytes(&value)).collect();
+            let pairs = fields.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone()));
+            let entry = decode("5-1", pairs.collect()).unwrap();
             prop_assert_eq!(&entry.message.body[..], &body[..]);
             prop_assert_eq!(entry.message.key, key);
             prop_assert_eq!(entry.message.headers, headers);

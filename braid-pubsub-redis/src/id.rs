@@ -1,6 +1,7 @@
 //! Ids of stream entries.
 
 use braid_core::MessageId;
+use bytes::{Bytes, BytesMut};
 use foldhash::HashSet;
 use std::{
     fmt,
@@ -18,12 +19,21 @@ impl EntryId {
     /// Reads the form `1732500000000-7`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (millis, sequence) = text.split_once('-')?;
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        (digits(millis) && digits(sequence)).then_some(())?;
         Some(Self {
-            millis: millis.parse().ok()?,
-            sequence: sequence.parse().ok()?,
+            millis: number(millis)?,
+            sequence: number(sequence)?,
         })
+    }
+
+    /// Reads an id of an entry of `partition`, and makes the message's of it.
+    pub(crate) fn parse_named(text: &str, partition: u16) -> Option<(Self, MessageId)> {
+        let id = Self::parse(text)?;
+        let name = match partition {
+            // As it came: writing it again costs more than the rest.
+            0 => MessageId::new(text).ok()?,
+            _ => id.message_id(partition),
+        };
+        Some((id, name))
     }
 
     pub(crate) fn published(self) -> SystemTime {
@@ -58,6 +68,32 @@ impl EntryId {
         };
         Some(Self { millis, sequence })
     }
+}
+
+/// A number as the server writes it: digits alone.
+fn number(text: &str) -> Option<u64> {
+    let add = |number: u64, byte: u8| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    };
+    (!text.is_empty()).then(|| text.bytes().try_fold(0, add))?
+}
+
+/// Ids as arguments of a command. They share one piece of memory.
+pub(crate) fn texts(ids: impl ExactSizeIterator<Item = EntryId>) -> impl Iterator<Item = Bytes> {
+    /// Milliseconds of this age of the world, and a number within one.
+    const USUAL: usize = 18;
+    let mut memory = BytesMut::with_capacity(ids.len() * USUAL);
+    let mut digits = itoa::Buffer::new();
+    ids.map(move |id| {
+        memory.extend_from_slice(digits.format(id.millis).as_bytes());
+        memory.extend_from_slice(b"-");
+        memory.extend_from_slice(digits.format(id.sequence).as_bytes());
+        memory.split().freeze()
+    })
 }
 
 impl fmt::Display for EntryId {
@@ -108,6 +144,11 @@ mod tests {
             "18446744073709551615-18446744073709551615",
         ] {
             assert_eq!(id(text).to_string(), text);
+            let written: Vec<_> = texts([id("1-1"), id(text)].into_iter()).collect();
+            assert_eq!(
+                [&written[0][..], &written[1][..]],
+                [b"1-1", text.as_bytes()]
+            );
         }
         assert!(id("9-10") > id("9-9") && id("10-0") > id("9-99"));
         for text in [

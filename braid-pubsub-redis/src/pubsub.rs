@@ -211,15 +211,10 @@ impl PubSub for RedisPubSub {
                 let partition = handle.partition_of(&message);
                 match handle.partitions[partition].plain(message) {
                     Err(message) => message,
-                    Ok(args) => {
+                    Ok(fields) => {
                         return Box::pin(async move {
                             let partition = &handle.partitions[partition];
-                            let frame = self
-                                .node
-                                .redis
-                                .command("XADD", partition.names.slot, args)
-                                .await;
-                            partition.stored(frame)
+                            partition.append(&self.node.redis, fields).await
                         });
                     }
                 }

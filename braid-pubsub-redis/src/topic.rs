@@ -2,7 +2,7 @@
 
 use crate::{
     durable::Committer,
-    entry::{Encoded, encode, millis},
+    entry::{Encoded, encode, flat, millis},
     error::NAME,
     id::EntryId,
     link::Limits,
@@ -10,7 +10,7 @@ use crate::{
     reply, scripts,
 };
 use braid_core::{Error, ErrorKind, MessageId, NewMessage, Result, Topic};
-use braid_redis::{Frame, Redis, Value, during, keys::slot};
+use braid_redis::{Frame, Key, Redis, Value, during, keys::slot};
 use std::{
     sync::{
         Arc,
@@ -112,25 +112,30 @@ impl Gauge {
 }
 
 impl Partition {
-    /// What most publishes are: one XADD. `Err` gives back a message that needs more.
-    pub(crate) fn plain(&self, message: NewMessage) -> std::result::Result<Vec<Value>, NewMessage> {
+    /// The fields of a message that one XADD publishes, as most are. `Err` gives back one that needs more.
+    pub(crate) fn plain(
+        &self,
+        message: NewMessage,
+    ) -> std::result::Result<Vec<(Key, Value)>, NewMessage> {
         let plain = message.key().is_none()
             && message.dedup_key().is_none()
             && !self.gauge.is_due()
             && self.gauge.add() < near(&self.limits);
         if plain {
-            Ok(encode(message, self.head()).fields)
+            Ok(encode(message).fields)
         } else {
             Err(message)
         }
     }
 
-    fn head(&self) -> Vec<Value> {
-        // Room for a message with a header or two, so that it is allocated once.
-        let mut head = Vec::with_capacity(14);
-        head.push(Value::Bytes(self.names.stream.clone()));
-        head.push(Value::from_static_str("*"));
-        head
+    /// Publishes by one XADD, whatever else there is.
+    pub(crate) async fn append(
+        &self,
+        redis: &Redis,
+        fields: Vec<(Key, Value)>,
+    ) -> Result<MessageId> {
+        let stream = Key::from(self.names.stream.clone());
+        self.stored(redis.append(self.names.slot, stream, fields).await)
     }
 
     pub(crate) async fn publish(
@@ -140,7 +145,7 @@ impl Partition {
         durability: Option<&Committer>,
         message: NewMessage,
     ) -> Result<MessageId> {
-        let encoded = encode(message, self.head());
+        let encoded = encode(message);
         let special = encoded.has_key || encoded.dedup.is_some();
         // Without a durability, a message that isn't special is here for a look, or since the topic is nearly full.
         if !special && (durability.is_none() || self.gauge.is_due()) {
@@ -167,15 +172,19 @@ impl Partition {
                 stored => stored,
             };
         }
-        let frame = match durability {
-            None => redis.command("XADD", self.names.slot, encoded.fields).await,
-            Some(committer) => committer.commit(&self.names, "XADD", encoded.fields).await,
+        let Some(committer) = durability else {
+            return self.append(redis, encoded.fields).await;
         };
-        self.stored(frame)
+        let head = [
+            Value::Bytes(self.names.stream.clone()),
+            Value::from_static_str("*"),
+        ];
+        let args = head.into_iter().chain(flat(encoded.fields)).collect();
+        self.stored(committer.commit(&self.names, "XADD", args).await)
     }
 
     /// The id that an XADD gave.
-    pub(crate) fn stored(&self, frame: Result<Frame>) -> Result<MessageId> {
+    fn stored(&self, frame: Result<Frame>) -> Result<MessageId> {
         self.id(&self.named(frame)?)
     }
 
@@ -198,8 +207,7 @@ impl Partition {
             Value::Integer(i64::from(dedup.is_some())),
             Value::Integer(i64::from(encoded.has_key)),
         ];
-        // Without the stream and the `*` that a plain XADD needs.
-        args.extend(encoded.fields.iter().skip(2).cloned());
+        args.extend(flat(encoded.fields.clone()));
         let frame = match durability {
             None => {
                 redis
@@ -256,15 +264,9 @@ impl Partition {
 
     fn id(&self, frame: &Frame) -> Result<MessageId> {
         let text = reply::as_text(frame);
-        let id = match self.names.partition {
-            0 => text
-                .filter(|text| EntryId::parse(text).is_some())
-                .and_then(|text| MessageId::new(text).ok()),
-            partition => text
-                .and_then(EntryId::parse)
-                .map(|id| id.message_id(partition)),
-        };
-        id.ok_or_else(|| reply::unreadable("publish", &self.names.topic))
+        let id = text.and_then(|text| EntryId::parse_named(text, self.names.partition));
+        id.map(|(_, id)| id)
+            .ok_or_else(|| reply::unreadable("publish", &self.names.topic))
     }
 }
 

@@ -5,14 +5,15 @@
 //! crash then counts an attempt for what was counted and not handed out, which is why only first attempts are counted ahead, never
 //! when they are also the last, and only for a consumer that has shown that it takes whatever is there.
 
+use crate::worker::MOST_A_READ;
 use std::time::{Duration, Instant};
 
 /// Taken within this time of being there, a message counts as taken at once.
 const AT_ONCE: Duration = Duration::from_millis(2);
 /// So many in a row have to be taken at once before any is counted ahead.
 const TRUST: u32 = 32;
-/// The most that are counted ahead.
-pub(crate) const WIDEST: usize = 128;
+/// The most that are counted ahead: what one read brings.
+const WIDEST: usize = MOST_A_READ;
 
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -62,7 +63,7 @@ mod tests {
             window.taken(now, now, true);
         }
         assert_eq!(window.size(), 1);
-        for size in [2, 4, 8, 16, 32, 64, 128, 128] {
+        for size in [2, 4, 8, 16, 32, 64, 128, 256, 256] {
             window.taken(now, now, true);
             assert_eq!(window.size(), size);
             window.taken(now, now, false);

@@ -5,6 +5,7 @@ use crate::{
     error::{error, redirection, refusal},
     redis::connected,
     reply,
+    request::Request,
     task::Task,
 };
 use braid_core::{Error, ErrorKind, Result};
@@ -160,10 +161,9 @@ impl fmt::Debug for Dedicated {
 pub(crate) async fn follow(
     redis: &Redis,
     operation: &'static str,
-    name: &'static str,
-    slot: u16,
-    args: Vec<Value>,
+    request: Request,
 ) -> Result<Frame> {
+    let (name, slot, args) = request.into_parts();
     let within = redis.0.settings.command_timeout;
     let mut connection = Dedicated::connect(redis, slot).await?;
     let mut ask = false;

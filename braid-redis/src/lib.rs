@@ -42,7 +42,7 @@
 //! at once. A wrong password at the sentinels looks to fred like sentinels that are away, so that the start timeout passes first.
 //!
 //! # Servers and rights
-//! Redis from 7.0 on, and Valkey; RESP3. [`ACL_CONNECTION`] lists what the connection itself needs of an ACL user; what is sent through it
+//! Redis from 7.0 on, and Valkey; RESP2. [`ACL_CONNECTION`] lists what the connection itself needs of an ACL user; what is sent through it
 //! comes on top, with the keys: `~braid:*` covers all of [`keys`]. A refusal names the command and the rule that would allow it.
 //!
 //! # Secrets
@@ -55,15 +55,16 @@ mod dedicated;
 mod denial;
 mod error;
 pub mod keys;
-mod overdue;
 mod redis;
 pub mod reply;
+mod request;
 mod script;
 mod secret;
 mod server;
 mod settings;
 mod task;
 mod tls;
+mod under_way;
 mod url;
 
 pub use self::{
@@ -76,9 +77,12 @@ pub use self::{
     secret::Secret,
     server::ServerVersion,
 };
-pub use fred::{self, types::Value};
+pub use fred::{
+    self,
+    types::{Key, Value},
+};
 
-/// A reply as the server gave it: RESP3.
+/// A reply as the server gave it, in fred's type for all protocols.
 pub type Frame = fred::types::Resp3Frame;
 
 /// The README's code, compiled.

@@ -35,7 +35,8 @@ impl Settings {
         Self::check(config)?;
         let (mut fred, tls) = parse(&config.url, "config")?;
         fred.fail_fast = true;
-        fred.version = RespVersion::RESP3;
+        // Cheaper by a few percent of a command than RESP3, of which nothing is needed here.
+        fred.version = RespVersion::RESP2;
         if config.username.is_some() {
             fred.username.clone_from(&config.username);
         }

@@ -320,7 +320,7 @@ impl Consumer {
 
     /// An ack is taken. False when nobody is left to send it.
     pub(crate) fn acked(&self, id: EntryId, lane: Lane) -> bool {
-        let (acks, (waker, more, room)) = {
+        let (acks, freed) = {
             let mut state = self.state();
             if state.phase == Phase::Ended {
                 return false;
@@ -343,7 +343,7 @@ impl Consumer {
             MANY_ACKS => self.wake.many_acks.notify_one(),
             _ => {}
         }
-        self.after(waker, more, room);
+        self.after(freed);
         true
     }
 
@@ -355,7 +355,7 @@ impl Consumer {
     /// What the server made of a settlement.
     pub(crate) fn settled(&self, settlement: &Settlement, lane: Lane, settled: Settled) {
         let (id, wait) = (settlement.id, settlement.wait());
-        let (waker, more, room) = {
+        let freed = {
             let mut state = self.state();
             let current = state
                 .held
@@ -376,7 +376,7 @@ impl Consumer {
             }
             state.freed(self.options().max_in_flight, &self.limit)
         };
-        self.after(waker, more, room);
+        self.after(freed);
     }
 
     /// Dropped unsettled: the worker tells the server.
@@ -394,17 +394,32 @@ impl Consumer {
         self.state().lane.touch(id, Instant::now());
     }
 
-    fn after(&self, waker: Option<Waker>, more: bool, room: bool) {
-        self.wake.settled.notify_one();
-        if more {
+    fn after(&self, freed: Freed) {
+        if freed.leaving {
+            self.wake.settled.notify_one();
+        }
+        if freed.more {
             self.wake.hand_out.notify_one();
         }
-        if room {
+        if freed.room {
             self.wake.room.notify_one();
         }
-        self.wake.room_for_keys.notify_one();
-        wake(waker);
+        if freed.room_for_keys {
+            self.wake.room_for_keys.notify_one();
+        }
+        wake(freed.waker);
     }
+}
+
+/// What a settlement changes for others.
+struct Freed {
+    waker: Option<Waker>,
+    /// There may be something to hand out.
+    more: bool,
+    room: bool,
+    room_for_keys: bool,
+    /// Somebody may wait for the last settlement.
+    leaving: bool,
 }
 
 impl State {
@@ -422,14 +437,19 @@ impl State {
         }
     }
 
-    /// Something was settled: whom to wake, whether there is something to hand out, whether there is room to read.
-    fn freed(&mut self, most: usize, limit: &Limit) -> (Option<Waker>, bool, bool) {
+    /// Something was settled.
+    fn freed(&mut self, most: usize, limit: &Limit) -> Freed {
         let waker = match self.marked.is_empty() || limit.is_full() {
             true => None,
             false => self.waker.take(),
         };
-        let more = self.demands(limit) || self.wants_next(limit);
-        (waker, more, self.free(most, limit) >= (most / 2).max(1))
+        Freed {
+            waker,
+            more: self.demands(limit) || self.wants_next(limit),
+            room: self.free(most, limit) >= (most / 2).max(1),
+            room_for_keys: self.has_keys,
+            leaving: self.phase != Phase::Open,
+        }
     }
 
     /// How many more may be buffered: of this partition's share, and of what all partitions may hand out. What is held counts

@@ -9,7 +9,7 @@ use crate::{
     consumer::Lane,
     entry::{Entry, millis},
     error::NAME,
-    id::EntryId,
+    id::{EntryId, texts},
     names::{ChannelNames, TopicNames},
     reply, scripts,
 };
@@ -67,7 +67,7 @@ fn size(size: usize) -> Value {
 }
 
 fn ids<'a>(ids: &'a [EntryId]) -> impl Iterator<Item = Value> + 'a {
-    ids.iter().map(|id| text(id.to_string()))
+    texts(ids.iter().copied()).map(Value::Bytes)
 }
 
 fn wait(frame: Option<&Frame>) -> Option<Duration> {

@@ -49,7 +49,7 @@ impl Drop for Fake {
 /// The greetings of a server of this version.
 pub(crate) fn greet(words: &[String], version: &str) -> Option<Answer> {
     let reply = match words.first().map(String::as_str)? {
-        "HELLO" => "%1\r\n+proto\r\n:3\r\n".to_owned(),
+        "PING" => "+PONG\r\n".to_owned(),
         "CLIENT" => ":1\r\n".to_owned(),
         "INFO" => {
             let text = format!("redis_version:{version}\r\nredis_mode:standalone\r\n");
