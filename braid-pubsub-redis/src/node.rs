@@ -79,6 +79,7 @@ impl Node {
             let link = Link::new(
                 self.redis.clone(),
                 Arc::clone(&partition.names),
+                handle.count(),
                 channel,
                 options.clone(),
                 partition.limits,

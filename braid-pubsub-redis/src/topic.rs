@@ -54,6 +54,10 @@ impl TopicHandle {
         }
     }
 
+    pub(crate) fn count(&self) -> u16 {
+        u16::try_from(self.partitions.len()).unwrap_or(u16::MAX)
+    }
+
     /// Where a message goes: that of its key, or the next in turn.
     pub(crate) fn partition_of(&self, message: &NewMessage) -> usize {
         let count = self.partitions.len();

@@ -53,10 +53,7 @@ impl Topics {
             return Ok(known);
         }
         let wanted = self.configured(topic);
-        let args = vec![topic.as_str().into(), i64::from(wanted).into()];
-        let entered = self.listing("HSETNX", args).await;
-        let entered = entered.map_err(|error| about(topic, error))?;
-        if reply::as_int(&entered) != Some(1) && !topic.is_dead_letters() {
+        if !enter(&self.redis, topic, wanted).await? && !topic.is_dead_letters() {
             let present = self.partitions_of(topic).await?;
             if present != wanted {
                 let text = format!(
@@ -108,10 +105,22 @@ impl Topics {
         view::topics(&self.redis, listed.collect()).await
     }
 
-    async fn listing(&self, name: &'static str, mut args: Vec<Value>) -> Result<Frame> {
-        args.insert(0, Value::Bytes(Bytes::from_static(TOPICS)));
-        self.redis.command(name, slot(TOPICS), args).await
+    async fn listing(&self, name: &'static str, args: Vec<Value>) -> Result<Frame> {
+        listing(&self.redis, name, args).await
     }
+}
+
+/// Enters a topic into the list. False if it is there already.
+pub(crate) async fn enter(redis: &Redis, topic: &Topic, partitions: u16) -> Result<bool> {
+    let args = vec![topic.as_str().into(), i64::from(partitions).into()];
+    let entered = listing(redis, "HSETNX", args).await;
+    let entered = entered.map_err(|error| about(topic, error))?;
+    Ok(reply::as_int(&entered) == Some(1))
+}
+
+async fn listing(redis: &Redis, name: &'static str, mut args: Vec<Value>) -> Result<Frame> {
+    args.insert(0, Value::Bytes(Bytes::from_static(TOPICS)));
+    redis.command(name, slot(TOPICS), args).await
 }
 
 fn about(topic: &Topic, error: Error) -> Error {

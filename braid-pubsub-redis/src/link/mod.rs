@@ -11,7 +11,7 @@ use crate::{
     error::NAME,
     id::{EntryId, texts},
     names::{ChannelNames, TopicNames},
-    reply, scripts,
+    reply, scripts, topics,
 };
 use braid_core::{Channel, ChannelKind, Error, ErrorKind, Result, Start, SubscribeOptions, Topic};
 use braid_redis::{Frame, Redis, Script, Value};
@@ -22,6 +22,8 @@ use std::{sync::Arc, time::Duration};
 pub(crate) struct Link {
     pub(crate) redis: Redis,
     pub(crate) names: Arc<TopicNames>,
+    /// How many the topic has.
+    partitions: u16,
     pub(crate) channel: ChannelNames,
     pub(crate) options: SubscribeOptions,
     pub(crate) limits: Limits,
@@ -97,6 +99,7 @@ impl Link {
     pub(crate) fn new(
         redis: Redis,
         names: Arc<TopicNames>,
+        partitions: u16,
         channel: &Channel,
         options: SubscribeOptions,
         limits: Limits,
@@ -106,6 +109,7 @@ impl Link {
             channel: names.channel(channel),
             redis,
             names,
+            partitions,
             options,
             limits,
             me,
@@ -258,6 +262,13 @@ impl Link {
             Some("taken") => conflict("is ephemeral and belongs to another consumer".to_owned()),
             _ => Err(self.unreadable("subscribe")),
         }
+    }
+
+    /// Enters the topic into the list of topics, where it is missing after the server was emptied.
+    pub(crate) async fn enter(&self) -> Result<()> {
+        topics::enter(&self.redis, self.topic(), self.partitions)
+            .await
+            .map(drop)
     }
 
     /// Leaves the channel: what is not among `held` goes back to it, uncounted.

@@ -200,6 +200,9 @@ async fn heal(consumer: &Consumer, lane: Lane, loss: &Error) {
                 link.topic()
             );
             consumer.tell(Error::new(ErrorKind::NotFound, NAME, "read", text));
+            if let Err(error) = link.enter().await {
+                consumer.setback("list", error);
+            }
         }
         Err(error) => consumer.fault(error),
     }

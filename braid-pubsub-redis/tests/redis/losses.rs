@@ -58,6 +58,11 @@ async fn a_lost_group_is_back_within_a_second_and_the_loss_is_told_of() {
             println!("{how}, pending {pending}: back after {:?}", lost.elapsed());
             publish(&node, &topic, "after").await;
             until(&mut reader, "after").await;
+            eventually("the topic is listed", BACK, async || {
+                let listed = node.topics().await;
+                listed.is_ok_and(|listed| listed.contains(&topic))
+            })
+            .await;
             let told = reader.only_fault();
             assert_eq!(told.kind(), ErrorKind::NotFound, "{told}");
             assert!(told.to_string().contains(topic.as_str()), "{told}");
