@@ -82,7 +82,7 @@ impl Topics {
 
     /// How many partitions a topic has; those it is configured with, where it isn't listed.
     pub(crate) async fn partitions_of(&self, topic: &Topic) -> Result<u16> {
-        let listed = self.listing("HGET", vec![base_of(topic).into()]).await;
+        let listed = listing(&self.redis, "HGET", vec![base_of(topic).into()]).await;
         let listed = listed.map_err(|error| about(topic, error))?;
         let listed = reply::as_int(&listed).and_then(|number| u16::try_from(number).ok());
         Ok(listed
@@ -92,7 +92,7 @@ impl Topics {
 
     /// All that were ever used and still are there.
     pub(crate) async fn all(&self) -> Result<Vec<Topic>> {
-        let frame = self.listing("HGETALL", Vec::new()).await?;
+        let frame = listing(&self.redis, "HGETALL", Vec::new()).await?;
         let listed = reply::as_pairs(&frame).unwrap_or_default().into_iter();
         let listed = listed.filter_map(|(topic, partitions)| {
             let partitions =
@@ -103,10 +103,6 @@ impl Topics {
             ))
         });
         view::topics(&self.redis, listed.collect()).await
-    }
-
-    async fn listing(&self, name: &'static str, args: Vec<Value>) -> Result<Frame> {
-        listing(&self.redis, name, args).await
     }
 }
 

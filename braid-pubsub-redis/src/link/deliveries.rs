@@ -72,19 +72,8 @@ impl Link {
         ticket: u64,
         again: bool,
     ) -> Result<Answer<Option<(Entry, u32)>>> {
-        let [topic, channel] = self.named();
-        let [attempts, cap, longest] = self.ends();
-        let args = vec![
-            self.group(Lane::Shared),
-            self.consumer(),
-            topic,
-            channel,
-            attempts,
-            cap,
-            longest,
-            text(ticket.to_string()),
-            number(i64::from(again)),
-        ];
+        let mut args = self.ending(Lane::Shared);
+        args.extend([text(ticket.to_string()), number(i64::from(again))]);
         let frame = self.run(&scripts::TAKE, Lane::Shared, args).await?;
         let mut answer = reply::array(frame).into_iter();
         let next_due = wait(answer.next().as_ref());
@@ -125,18 +114,8 @@ impl Link {
         lane: Lane,
         settlements: &[&Settlement],
     ) -> Result<Answer<Vec<Settled>>> {
-        let [topic, channel] = self.named();
-        let [attempts, cap, longest] = self.ends();
-        let mut args = vec![
-            self.group(lane),
-            self.consumer(),
-            topic,
-            channel,
-            attempts,
-            cap,
-            longest,
-            number(i64::from(lane == Lane::Keys)),
-        ];
+        let mut args = self.ending(lane);
+        args.push(number(i64::from(lane == Lane::Keys)));
         for settlement in settlements {
             let (what, reason) = match &settlement.outcome {
                 Outcome::Failed { reason, .. } => ("failed", reason.as_str()),

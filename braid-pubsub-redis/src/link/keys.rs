@@ -110,20 +110,12 @@ impl Link {
 
     /// Counts the hand-out of a message with a key.
     pub(crate) async fn mark_keyed(&self, candidate: Candidate) -> Result<Marked> {
-        let [topic, channel] = self.named();
-        let [attempts, cap, longest] = self.ends();
-        let args = vec![
-            self.group(Lane::Keys),
-            self.consumer(),
+        let mut args = self.ending(Lane::Keys);
+        args.extend([
             text(candidate.id.to_string()),
-            topic,
-            channel,
-            attempts,
-            cap,
-            longest,
             text(candidate.not_before.unwrap_or(0).to_string()),
             number(candidate.handed.map_or(-1, i64::from)),
-        ];
+        ]);
         let frame = self.run(&scripts::MARK, Lane::Keys, args).await?;
         let answer = reply::as_array(&frame).ok_or_else(|| self.unreadable("hand-out"))?;
         let value = answer

@@ -147,19 +147,19 @@ impl Link {
         Value::Bytes(self.me.clone())
     }
 
-    fn named(&self) -> [Value; 2] {
-        [text(self.topic().as_str()), text(self.channel().as_str())]
-    }
-
-    /// What scripts need that move messages to the dead letters: attempts, cap, longest wait.
-    fn ends(&self) -> [Value; 3] {
+    /// What scripts begin with that move messages to the dead letters: group, consumer, names, attempts, cap, longest wait.
+    fn ending(&self, lane: Lane) -> Vec<Value> {
         // Without dead letters the attempts never end.
         let attempts = match self.has_dead_letters() {
             true => i64::from(self.options.max_attempts),
             false => 1 << 53,
         };
         let longest = self.options.backoff.max.max(Duration::from_secs(1));
-        [
+        vec![
+            self.group(lane),
+            self.consumer(),
+            text(self.topic().as_str()),
+            text(self.channel().as_str()),
             number(attempts),
             size(self.limits.capacity),
             number(millis(longest)),
@@ -292,19 +292,11 @@ impl Link {
 
     /// Does what is to be done now and then. Gives whether the channel has messages with keys.
     pub(crate) async fn tend(&self, interval: Duration) -> Result<Answer<bool>> {
-        let [topic, channel] = self.named();
-        let [attempts, cap, longest] = self.ends();
-        let args = vec![
-            self.group(Lane::Shared),
-            self.consumer(),
-            topic,
-            channel,
-            attempts,
-            cap,
-            longest,
+        let mut args = self.ending(Lane::Shared);
+        args.extend([
             number(millis(self.options.claim_after)),
             number(millis(interval)),
-        ];
+        ]);
         let frame = self.run(&scripts::TEND, Lane::Shared, args).await?;
         let answer = reply::as_array(&frame).ok_or_else(|| self.unreadable("tend"))?;
         Ok(Answer {

@@ -1,8 +1,9 @@
 -- Counts the hand-out of a message with a key, which follows at once, if it is still this consumer's to hand out.
--- ARGV: group of keys, consumer, id, topic, channel, max_attempts, cap, longest backoff, not before; how often it was handed out
+-- ARGV: group of keys, consumer, topic, channel, max_attempts, cap, longest backoff, id, not before; how often it was handed out
 -- before a try whose answer was lost, else -1
-local group, me, id, topic, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local max_attempts, cap, longest = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local group, me, topic, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local max_attempts, cap, longest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local id = ARGV[8]
 if redis.call('GET', lease) ~= me then
   return { 'lost' }
 end

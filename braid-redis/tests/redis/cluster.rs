@@ -2,7 +2,7 @@
 
 use crate::{command, config, values};
 use braid_redis::{
-    Redis,
+    Key, Redis, Value,
     keys::{KeySpace, slot},
     reply,
 };
@@ -99,6 +99,11 @@ async fn a_slot_that_is_moving_is_followed() {
     command(&redis, "SET", &[&key, "1"])
         .await
         .expect("it is followed");
+    let stream = Key::from(format!("{{{key}}}.stream"));
+    let fields = vec![(Key::from("msg"), Value::from("hello"))];
+    let added = redis.append(slot(key.as_bytes()), stream, fields).await;
+    let added = added.expect("it is followed");
+    assert!(reply::as_text(&added).is_some_and(|id| id.contains('-')));
     let count = new.command(&["CLUSTER", "COUNTKEYSINSLOT", &at]).await;
-    assert_eq!(count.integer(), Some(1));
+    assert_eq!(count.integer(), Some(2));
 }
