@@ -1,5 +1,9 @@
 //! Discovery: which nodes a service has.
 
+mod presence;
+
+pub use self::presence::Presence;
+
 use crate::{Component, Error, ErrorKind, Node, NodeRef, Result, ServiceName};
 use futures_core::{future::BoxFuture, stream::BoxStream};
 use std::{

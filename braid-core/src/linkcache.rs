@@ -98,6 +98,40 @@ pub trait LinkCache: Component {
     /// Dropping the future stops the waiting; the node stays closed for new links in this life of it.
     fn drain<'a>(&'a self, node: &'a NodeRef) -> BoxFuture<'a, Result<()>>;
 
+    /// Moves a token's link, in the service of `to`, from one node to another in one step, if `from` holds it; true when `to` holds it
+    /// then. There is no moment without the link, and every cache gets to know.
+    ///
+    /// # Behavior
+    /// The link's time to live begins anew. A link that `to` holds already, wherever it came from, is renewed and counts as moved, though
+    /// `to` be draining: so a move whose answer was lost can be repeated. What ended, or belongs to a third node, is false and stays as it is,
+    /// whatever `to` is.
+    ///
+    /// # Errors
+    /// `Rejected`: `to` is draining, or gone, as for a [`claim`](Self::claim); the link stays where it is. `Unavailable`, `Timeout`,
+    /// `Closed`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether the link was moved.
+    fn relink<'a>(
+        &'a self,
+        token: &'a Token,
+        from: &'a NodeRef,
+        to: &'a Node,
+    ) -> BoxFuture<'a, Result<bool>>;
+
+    /// Some of a node's live links, `limit` at most, in no particular order. It is no use of them: nothing is renewed.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Timeout`, `Closed`.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    fn links<'a>(
+        &'a self,
+        node: &'a NodeRef,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<(ServiceName, Token)>>>;
+
     /// How many links a node holds.
     ///
     /// # Errors

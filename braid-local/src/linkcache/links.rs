@@ -3,10 +3,7 @@
 //! A link is live while it has not expired and its node isn't gone. One that isn't live counts as absent wherever it is looked at;
 //! [`remove_expired`](Links::remove_expired) and [`tidy`](Links::tidy) only free the memory.
 
-use super::{
-    presence::Presence,
-    service::{Link, Service},
-};
+use super::service::{Link, Service};
 use braid_core::{
     BootTime, Claim, Node, NodeId, NodeRef, NodeState, ServiceName, Token, discover::Update,
 };
@@ -83,16 +80,37 @@ impl Links {
                 return Ok(Claim::Held(link.owner.node.clone()));
             }
         }
-        let mark = self.marks.get(&node.node);
-        let states = [Some(node.state), service.state(&node.node)];
-        if mark.is_some_and(|mark| mark.gone) {
-            Err(Refusal::Gone)
-        } else if mark.is_some_and(|mark| mark.draining)
-            || states.contains(&Some(NodeState::Draining))
-        {
-            Err(Refusal::Draining)
-        } else if service.insert(now, self.grace, until, token, &node.node) {
+        admit(self.marks.get(&node.node), service, node)?;
+        if service.insert(now, self.grace, until, token, &node.node) {
             Ok(Claim::Won)
+        } else {
+            Err(Refusal::Gone)
+        }
+    }
+
+    /// Moves a link from one node to another, which may hold it already; false when neither holds it.
+    pub(super) fn relink(
+        &mut self,
+        now: BootTime,
+        token: &Token,
+        from: &NodeRef,
+        to: &Node,
+    ) -> Result<bool, Refusal> {
+        let Some(service) = self.services.get_mut(&to.service) else {
+            return Ok(false);
+        };
+        let until = now + self.ttl;
+        match service.link(token).filter(|link| link.is_live(now)) {
+            Some(link) if link.owner.node == to.node => {
+                link.renew(until);
+                return Ok(true);
+            }
+            Some(link) if link.owner.node == *from => {}
+            _ => return Ok(false),
+        }
+        admit(self.marks.get(&to.node), service, to)?;
+        if service.insert(now, self.grace, until, token, &to.node) {
+            Ok(true)
         } else {
             Err(Refusal::Gone)
         }
@@ -138,14 +156,27 @@ impl Links {
     }
 
     pub(super) fn count(&self, now: BootTime, node: &NodeRef) -> usize {
-        self.links_of(node).filter(|link| link.is_live(now)).count()
+        self.live(now, node).count()
+    }
+
+    /// Some of a node's links.
+    pub(super) fn some(
+        &self,
+        now: BootTime,
+        node: &NodeRef,
+        limit: usize,
+    ) -> Vec<(ServiceName, Token)> {
+        let links = self.live(now, node).take(limit);
+        links
+            .map(|(service, token, _)| (service.clone(), token.clone()))
+            .collect()
     }
 
     /// Until when a link that the node has is live; `None` when it has none. Cheap for a node with many.
     pub(super) fn busy_until(&self, now: BootTime, node: &NodeRef) -> Option<BootTime> {
-        self.links_of(node)
-            .find(|link| link.is_live(now))
-            .map(Link::live_until)
+        self.live(now, node)
+            .next()
+            .map(|(_, _, link)| link.live_until())
     }
 
     /// How many links each node has, its lives together.
@@ -180,28 +211,14 @@ impl Links {
                 mark.gone = false;
             }
         }
-        let mut presence = match update {
-            Update::Reset(_) => Presence::default(),
-            // A step means nothing to who doesn't know where it starts.
-            Update::Upsert(_) | Update::Remove(_) => match service.take_presence() {
-                Some(presence) => presence,
-                None => return,
-            },
-        };
-        for node in came {
-            presence.insert(&node.node, node.state);
-        }
-        if let Update::Remove(node) = update {
-            presence.remove(node);
-        }
-        service.set_presence(now, self.grace, Some(presence));
+        service.update(now, self.grace, Some(update));
     }
 
     /// Nobody watches a service (`None`: any service) any more: who was absent is unknown from now on.
     pub(super) fn forget_presence(&mut self, now: BootTime, name: Option<&ServiceName>) {
         for (service, entry) in &mut self.services {
             if name.is_none_or(|name| name == service) {
-                entry.set_presence(now, self.grace, None);
+                entry.update(now, self.grace, None);
             }
         }
     }
@@ -261,8 +278,30 @@ impl Links {
         mark
     }
 
-    fn links_of(&self, node: &NodeRef) -> impl Iterator<Item = &Link> {
-        self.services.values().flat_map(|s| s.links_of(node))
+    /// A node's live links.
+    fn live(
+        &self,
+        now: BootTime,
+        node: &NodeRef,
+    ) -> impl Iterator<Item = (&ServiceName, &Token, &Link)> {
+        let links = self.services.iter().flat_map(move |(name, service)| {
+            let links = service.links_of(node);
+            links.map(move |(token, link)| (name, token, link))
+        });
+        links.filter(move |(_, _, link)| link.is_live(now))
+    }
+}
+
+/// Refuses a new link to a node that was said to be leaving, here or by discovery, or to be down.
+fn admit(mark: Option<&Mark>, service: &Service, node: &Node) -> Result<(), Refusal> {
+    let states = [Some(node.state), service.state(&node.node)];
+    if mark.is_some_and(|mark| mark.gone) {
+        Err(Refusal::Gone)
+    } else if mark.is_some_and(|mark| mark.draining) || states.contains(&Some(NodeState::Draining))
+    {
+        Err(Refusal::Draining)
+    } else {
+        Ok(())
     }
 }
 

@@ -3,7 +3,6 @@
 mod config;
 mod keeper;
 mod links;
-mod presence;
 mod service;
 mod table;
 
@@ -166,14 +165,7 @@ impl LinkCache for LocalLinkCache {
     fn claim<'a>(&'a self, token: &'a Token, node: &'a Node) -> BoxFuture<'a, Result<Claim>> {
         Box::pin(async move {
             let claim = self.table("claim")?.claim(token, node);
-            claim.map_err(|refusal| {
-                let why = match refusal {
-                    Refusal::Draining => "is draining",
-                    Refusal::Gone => "is gone",
-                };
-                let text = format!("node {} of `{}` {why}", node.node, node.service);
-                Error::new(ErrorKind::Rejected, NAME, "claim", text)
-            })
+            claim.map_err(|refusal| rejected("claim", refusal, node))
         })
     }
 
@@ -213,9 +205,38 @@ impl LinkCache for LocalLinkCache {
         })
     }
 
+    fn relink<'a>(
+        &'a self,
+        token: &'a Token,
+        from: &'a NodeRef,
+        to: &'a Node,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let moved = self.table("relink")?.relink(token, from, to);
+            moved.map_err(|refusal| rejected("relink", refusal, to))
+        })
+    }
+
+    fn links<'a>(
+        &'a self,
+        node: &'a NodeRef,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<(ServiceName, Token)>>> {
+        Box::pin(async move { Ok(self.table("links")?.some(node, limit)) })
+    }
+
     fn count<'a>(&'a self, node: &'a NodeRef) -> BoxFuture<'a, Result<usize>> {
         Box::pin(async move { Ok(self.table("count")?.count(node)) })
     }
+}
+
+fn rejected(operation: &'static str, refusal: Refusal, node: &Node) -> Error {
+    let why = match refusal {
+        Refusal::Draining => "is draining",
+        Refusal::Gone => "is gone",
+    };
+    let text = format!("node {} of `{}` {why}", node.node, node.service);
+    Error::new(ErrorKind::Rejected, NAME, operation, text)
 }
 
 #[cfg(test)]

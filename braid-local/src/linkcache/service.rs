@@ -1,7 +1,9 @@
 //! The links of one service, by token and by node.
 
-use super::presence::Presence;
-use braid_core::{BootTime, NodeRef, NodeState, Token};
+use braid_core::{
+    BootTime, NodeRef, NodeState, Token,
+    discover::{Presence, Update},
+};
 use foldhash::quality::RandomState;
 use std::{
     collections::HashMap,
@@ -73,9 +75,9 @@ impl Service {
         self.links.iter().map(|(token, link)| (token, &**link))
     }
 
-    pub(super) fn links_of(&self, node: &NodeRef) -> impl Iterator<Item = &Link> {
-        let owned = self.owners.get(node).into_iter();
-        owned.flat_map(|owned| owned.links.values().map(|link| &**link))
+    pub(super) fn links_of(&self, node: &NodeRef) -> impl Iterator<Item = (&Token, &Link)> {
+        let links = self.owners.get(node).into_iter().flat_map(|o| &o.links);
+        links.map(|(token, link)| (token, &**link))
     }
 
     /// The nodes that aren't gone and have links, and how many.
@@ -88,7 +90,7 @@ impl Service {
 
     /// What discovery says of a node that is present.
     pub(super) fn state(&self, node: &NodeRef) -> Option<NodeState> {
-        self.presence.as_ref()?.state(node)
+        Some(self.presence.as_ref()?.get(node)?.state)
     }
 
     /// True when discovery is watched and doesn't tell of the node.
@@ -96,7 +98,7 @@ impl Service {
         self.presence.is_some() && self.state(node).is_none()
     }
 
-    /// Links a token that has no link; false when the node is gone.
+    /// Links a token, in the place of another node's link if it has one; false when the node is gone, and nothing is changed.
     pub(super) fn insert(
         &mut self,
         now: BootTime,
@@ -121,18 +123,15 @@ impl Service {
             expires: Moment(Moment::nanos(until).into()),
         });
         owned.links.insert(token.clone(), Arc::clone(&link));
-        self.links.insert(token.clone(), link);
+        if let Some(former) = self.links.insert(token.clone(), link) {
+            self.disown(token, &former.owner.node);
+        }
         true
     }
 
     pub(super) fn remove(&mut self, token: &Token) -> Option<Arc<Link>> {
         let link = self.links.remove(token)?;
-        if let Some(owned) = self.owners.get_mut(&link.owner.node) {
-            owned.links.remove(token);
-            if owned.is_idle() {
-                self.owners.remove(&link.owner.node);
-            }
-        }
+        self.disown(token, &link.owner.node);
         Some(link)
     }
 
@@ -161,12 +160,17 @@ impl Service {
     }
 
     /// Discovery tells something new, or (`None`) nobody watches it any more.
-    pub(super) fn set_presence(
-        &mut self,
-        now: BootTime,
-        grace: Duration,
-        presence: Option<Presence>,
-    ) {
+    pub(super) fn update(&mut self, now: BootTime, grace: Duration, update: Option<&Update>) {
+        let presence = match (self.presence.take(), update) {
+            (_, None) => None,
+            // A step means nothing to who doesn't know where it starts.
+            (None, Some(Update::Upsert(_) | Update::Remove(_))) => return,
+            (presence, Some(update)) => {
+                let mut presence = presence.unwrap_or_default();
+                presence.apply(update);
+                Some(presence)
+            }
+        };
         // First, so that a node that comes back after it was gone doesn't revive its links.
         self.purge_gone(now);
         self.presence = presence;
@@ -181,18 +185,24 @@ impl Service {
         self.owners.retain(|_, owned| !owned.is_idle());
     }
 
-    pub(super) fn take_presence(&mut self) -> Option<Presence> {
-        self.presence.take()
-    }
-
     /// From which moment on a node counts as gone, by what discovery tells now.
     fn gone_from(&self, now: BootTime, grace: Duration, node: &NodeRef) -> u64 {
         match &self.presence {
             None => Moment::NEVER,
-            Some(presence) if presence.state(node).is_some() => Moment::NEVER,
+            Some(presence) if presence.get(node).is_some() => Moment::NEVER,
             // Its next life is there.
             Some(presence) if presence.is_former_life(node) => 0,
             Some(_) => Moment::nanos(now + grace),
+        }
+    }
+
+    /// The node doesn't hold the token's link any more.
+    fn disown(&mut self, token: &Token, node: &NodeRef) {
+        if let Some(owned) = self.owners.get_mut(node) {
+            owned.links.remove(token);
+            if owned.is_idle() {
+                self.owners.remove(node);
+            }
         }
     }
 

@@ -67,6 +67,10 @@ impl Table {
         claim
     }
 
+    pub(super) fn relink(&self, token: &Token, from: &NodeRef, to: &Node) -> Result<bool, Refusal> {
+        self.change(|links, now| links.relink(now, token, from, to))
+    }
+
     pub(super) fn unlink(&self, token: &Token, service: &ServiceName, owner: &NodeRef) -> bool {
         self.change(|links, now| links.unlink(now, token, service, owner))
     }
@@ -94,6 +98,11 @@ impl Table {
     pub(super) fn count(&self, node: &NodeRef) -> usize {
         let now = self.clock.now();
         self.read().count(now, node)
+    }
+
+    pub(super) fn some(&self, node: &NodeRef, limit: usize) -> Vec<(ServiceName, Token)> {
+        let now = self.clock.now();
+        self.read().some(now, node, limit)
     }
 
     pub(super) fn busy_until(&self, node: &NodeRef) -> Option<BootTime> {

@@ -1,6 +1,7 @@
 //! The links' state machine, rule by rule.
 
 mod histories;
+mod moves;
 
 use super::*;
 use braid_core::Uid;

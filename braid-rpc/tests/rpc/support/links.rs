@@ -145,6 +145,23 @@ impl LinkCache for Links {
         Box::pin(async { Ok(()) })
     }
 
+    fn relink<'a>(
+        &'a self,
+        _: &'a Token,
+        _: &'a NodeRef,
+        _: &'a Node,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn links<'a>(
+        &'a self,
+        _: &'a NodeRef,
+        _: usize,
+    ) -> BoxFuture<'a, Result<Vec<(ServiceName, Token)>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn count<'a>(&'a self, _: &'a NodeRef) -> BoxFuture<'a, Result<usize>> {
         Box::pin(async { Ok(0) })
     }

@@ -6,6 +6,7 @@ use super::*;
 enum Step {
     Claim(Who),
     Unlink(Who),
+    Relink(Who, Who),
     Leave,
     /// Three seconds pass, and what is over is swept.
     Pass,
@@ -73,23 +74,39 @@ impl Model {
         *gone_from = Some(gone_from.map_or(from, |before| before.min(from)));
     }
 
+    fn admit(&mut self, who: Who) -> Result<(), Refusal> {
+        if self.down[who as usize] {
+            return Err(Refusal::Gone);
+        }
+        if !self.present[who as usize] {
+            if self.gone_from[who as usize].is_none() {
+                self.note_absence(who);
+            }
+            if self.is_gone(who) {
+                return Err(Refusal::Gone);
+            }
+        }
+        Ok(())
+    }
+
     fn claim(&mut self, who: Who) -> Result<Claim, Refusal> {
         match self.holder() {
             Some(held) if held != who => return Ok(Claim::Held(held.node().node)),
             Some(_) => {}
-            None if self.down[who as usize] => return Err(Refusal::Gone),
-            None if self.present[who as usize] => {}
-            None => {
-                if self.gone_from[who as usize].is_none() {
-                    self.note_absence(who);
-                }
-                if self.is_gone(who) {
-                    return Err(Refusal::Gone);
-                }
-            }
+            None => self.admit(who)?,
         }
         self.holder = Some((who, self.now + Self::TTL));
         Ok(Claim::Won)
+    }
+
+    fn relink(&mut self, from: Who, to: Who) -> Result<bool, Refusal> {
+        match self.holder() {
+            Some(held) if held == to => {}
+            Some(held) if held == from => self.admit(to)?,
+            _ => return Ok(false),
+        }
+        self.holder = Some((to, self.now + Self::TTL));
+        Ok(true)
     }
 
     fn end(&mut self, ends: bool) -> bool {
@@ -104,6 +121,7 @@ impl Model {
         match step {
             Step::Claim(who) => format!("{:?}", self.claim(who)),
             Step::Unlink(who) => self.end(holder == Some(who)).to_string(),
+            Step::Relink(from, to) => format!("{:?}", self.relink(from, to)),
             Step::Leave => usize::from(self.end(holder.is_some())).to_string(),
             Step::Down(who) => {
                 self.down[who as usize] = true;
@@ -145,6 +163,10 @@ fn apply(links: &mut Links, now: &mut u64, step: Step) -> String {
         Step::Unlink(who) => links
             .unlink(at(*now), &user, &service(), &who.node().node)
             .to_string(),
+        Step::Relink(from, to) => {
+            let moved = links.relink(at(*now), &user, &from.node().node, &to.node());
+            format!("{moved:?}")
+        }
         Step::Leave => links.leave(at(*now), &user).to_string(),
         Step::Down(who) => links.down(at(*now), &who.node().node).to_string(),
         Step::Pass => {
@@ -169,12 +191,14 @@ fn apply(links: &mut Links, now: &mut u64, step: Step) -> String {
 #[test]
 fn every_short_history_follows_the_rules() {
     use Who::{A, B, Next};
-    const STEPS: [Step; 12] = [
+    const STEPS: [Step; 14] = [
         Step::Claim(A),
         Step::Claim(B),
         Step::Claim(Next),
         Step::Unlink(A),
         Step::Unlink(B),
+        Step::Relink(A, B),
+        Step::Relink(B, Next),
         Step::Leave,
         Step::Pass,
         Step::Down(A),
