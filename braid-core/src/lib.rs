@@ -55,7 +55,7 @@ pub use self::{
     discover::{Announce, Announcement, Discover, Update},
     elector::{Elector, Fence, LeaderGuard, Leadership, LeadershipSender, State, Term},
     error::{Error, ErrorKind, Result},
-    linkcache::{Claim, LinkCache},
+    linkcache::{Claim, LinkCache, LinkCacheExt},
     name::{Channel, MessageId, NodeId, ServiceName, Token, Topic, Uid},
     node::{Node, NodeRef, NodeState, process_node_id},
     pubsub::{

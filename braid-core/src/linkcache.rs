@@ -1,5 +1,9 @@
 //! Links: which node of a service a user's token is bound to.
 
+mod ext;
+
+pub use self::ext::LinkCacheExt;
+
 use crate::{Component, Node, NodeRef, Result, ServiceName, Token};
 use futures_core::future::BoxFuture;
 

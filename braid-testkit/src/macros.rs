@@ -161,6 +161,12 @@ macro_rules! __cases {
             l6_drain_ends_when_the_last_link_expires
             l6_abandoned_drain_keeps_the_node_closed
             l6_counts_are_right_after_crashes
+            l6_links_lists_what_a_node_holds
+            l6_relink_is_one_step
+            l6_relink_begins_the_time_to_live_anew
+            l6_nobody_moves_to_a_draining_node
+            l6_rebalance_moves_a_share_and_asks_the_owner
+            l6_rebalance_leaves_who_is_not_handed_over
             r3_published_token_ends_its_links_everywhere
             r4_link_numbers_are_published_per_node
             s2_linkcache_leaves_no_task

@@ -1,5 +1,7 @@
 //! Links through their handles. Time is paused and costs nothing.
 
+mod rebalance;
+
 use super::*;
 use crate::{
     Hub,

@@ -128,13 +128,16 @@ pub async fn l0_closed_cache_says_so<H: LinkCacheHarness>(h: &H) {
     kinds.push(closed.leave(&token).await.unwrap_err().kind());
     kinds.push(closed.down(&node.node).await.unwrap_err().kind());
     kinds.push(closed.count(&node.node).await.unwrap_err().kind());
+    kinds.push(closed.links(&node.node, 1).await.unwrap_err().kind());
+    let moved = closed.relink(&token, &node.node, &node).await;
+    kinds.push(moved.unwrap_err().kind());
     kinds.push(
         within("the refusal", SETTLED, closed.drain(&node.node))
             .await
             .unwrap_err()
             .kind(),
     );
-    assert_eq!(kinds, [ErrorKind::Closed; 7]);
+    assert_eq!(kinds, [ErrorKind::Closed; 9]);
     // The link outlives the process that made it.
     let other = Cache::start(h).await;
     assert_eq!(other.linked(&token, &service).await, Some(node.node));

@@ -1,6 +1,6 @@
 //! L1: claims and unlinks that cross.
 
-use super::support::{Cache, present, tokens};
+use super::support::{Cache, pause, present, tokens};
 use crate::{LinkCacheHarness, Random, fresh};
 use braid_core::{Claim, NodeRef, ServiceName};
 use std::{collections::BTreeMap, sync::Arc};
@@ -61,13 +61,6 @@ pub async fn l1_unlinks_that_cross_a_reconnect_leave_the_new_link<H: LinkCacheHa
     }
     of_a.process.stop().await;
     of_b.process.stop().await;
-}
-
-/// Lets the others go on, so many times.
-async fn pause(times: usize) {
-    for _ in 0..times {
-        tokio::task::yield_now().await;
-    }
 }
 
 pub async fn l1_concurrent_claims_have_one_winner<H: LinkCacheHarness>(h: &H) {
@@ -145,7 +138,7 @@ pub async fn l1_interleavings_equal_the_model<H: LinkCacheHarness>(h: &H) {
         let key = (token, node.service.clone());
         let token = &tokens[token];
         match random.below(20) {
-            0..8 => {
+            0..7 => {
                 let expected = match model.get(&key) {
                     Some(held) if *held != node.node => Claim::Held(held.clone()),
                     _ => Claim::Won,
@@ -153,7 +146,7 @@ pub async fn l1_interleavings_equal_the_model<H: LinkCacheHarness>(h: &H) {
                 assert_eq!(cache.claims(token, node).await, expected, "step {step}");
                 model.entry(key).or_insert_with(|| node.node.clone());
             }
-            8..14 => {
+            7..11 => {
                 let held = model.get(&key) == Some(&node.node);
                 assert_eq!(
                     cache.unlinks(token, &node.service, &node.node).await,
@@ -162,6 +155,19 @@ pub async fn l1_interleavings_equal_the_model<H: LinkCacheHarness>(h: &H) {
                 );
                 if held {
                     model.remove(&key);
+                }
+            }
+            11..14 => {
+                let from = random.pick(&nodes);
+                let held = model.get(&key);
+                let moves = held == Some(&from.node) || held == Some(&node.node);
+                assert_eq!(
+                    cache.relinks(token, &from.node, node).await,
+                    moves,
+                    "step {step}"
+                );
+                if moves {
+                    model.insert(key, node.node.clone());
                 }
             }
             14..18 => {
@@ -174,6 +180,8 @@ pub async fn l1_interleavings_equal_the_model<H: LinkCacheHarness>(h: &H) {
             18 => {
                 let held = model.values().filter(|held| **held == node.node).count();
                 assert_eq!(cache.links(&node.node).await, held, "step {step}");
+                let listed = cache.held(&node.node, 100).await.len();
+                assert_eq!(listed, held, "step {step}");
             }
             _ => {
                 let before = model.len();

@@ -13,8 +13,12 @@ mod claims;
 mod drain;
 mod events;
 mod lives;
+mod moves;
 mod names;
+mod rebalance;
 mod support;
 mod ttl;
 
-pub use self::{basics::*, claims::*, drain::*, events::*, lives::*, names::*, ttl::*};
+pub use self::{
+    basics::*, claims::*, drain::*, events::*, lives::*, moves::*, names::*, rebalance::*, ttl::*,
+};

@@ -2,7 +2,7 @@
 
 use crate::{LinkCacheHarness, Running, SETTLED, TestClock, eventually_eq, fresh, within};
 use braid_core::{Claim, ErrorKind, LinkCache, Node, NodeRef, ServiceName, Token};
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, ops::Deref, sync::Arc, time::Duration};
 
 /// What the promises allow on top of the grace period.
 pub(super) const FIVE_SECONDS: Duration = Duration::from_secs(5);
@@ -67,6 +67,24 @@ impl Cache {
         unlinked.unwrap_or_else(|error| panic!("unlink in `{service}` by {owner}: {error}"))
     }
 
+    pub(super) async fn relinks(&self, token: &Token, from: &NodeRef, to: &Node) -> bool {
+        let moved = within("the relink", SETTLED, self.process.relink(token, from, to)).await;
+        moved.unwrap_or_else(|error| panic!("relink from {from} to {}: {error}", to.node))
+    }
+
+    /// What the node holds, `limit` at most; none twice.
+    pub(super) async fn held(
+        &self,
+        node: &NodeRef,
+        limit: usize,
+    ) -> BTreeSet<(ServiceName, Token)> {
+        let links = within("the links", SETTLED, self.process.links(node, limit)).await;
+        let links = links.unwrap_or_else(|error| panic!("links of {node}: {error}"));
+        let (length, set) = (links.len(), links.into_iter().collect::<BTreeSet<_>>());
+        assert_eq!(set.len(), length, "a link of {node} is listed twice");
+        set
+    }
+
     /// Shows that the process gets to know that there is no link, from itself and when it asks.
     pub(super) async fn forgets(&self, token: &Token, service: &ServiceName, deadline: Duration) {
         eventually_eq("the link is gone", deadline, (None, None), async || {
@@ -96,4 +114,11 @@ pub(super) async fn present<H: LinkCacheHarness>(h: &H, service: &ServiceName) -
 
 pub(super) fn tokens(count: usize) -> Vec<Token> {
     (0..count).map(|_| fresh::token("user")).collect()
+}
+
+/// Lets the others go on, so many times.
+pub(super) async fn pause(times: usize) {
+    for _ in 0..times {
+        tokio::task::yield_now().await;
+    }
 }
