@@ -3,7 +3,6 @@
 use crate::{
     Redis, RedisConfig, ServerVersion,
     error::{is_refusal, refusal},
-    redis::connected,
     reply,
     settings::Settings,
     task::Task,
@@ -88,7 +87,7 @@ async fn attempt(
     // The one attempt that a start timeout of zero allows may take as long as any other.
     let deadline =
         deadline.max(Instant::now() + settings.connect_timeout.min(Duration::from_secs(1)));
-    match timeout_at(deadline, connected(&client, &task)).await {
+    match timeout_at(deadline, task.connected(&client)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => return Err(failure(component, address, error.as_ref())),
         Err(_) => {

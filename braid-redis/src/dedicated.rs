@@ -3,7 +3,6 @@
 use crate::{
     Frame, Redis,
     error::{error, redirection, refusal},
-    redis::connected,
     reply,
     request::Request,
     task::Task,
@@ -19,7 +18,6 @@ use fred::{
 };
 use futures_util::future::join;
 use std::{fmt, time::Duration};
-use tokio::time::timeout;
 
 /// How often one command follows a redirection.
 const REDIRECTIONS: u32 = 5;
@@ -37,47 +35,18 @@ pub struct Dedicated {
 
 impl Dedicated {
     pub(crate) async fn connect(redis: &Redis, slot: u16) -> Result<Self> {
-        let server = if redis.0.settings.is_clustered() {
-            redis.ready("connect").await?;
-            let state = redis.0.client.cached_cluster_state();
-            let server = state.and_then(|state| state.get_server(slot).cloned());
-            Some(server.ok_or_else(|| {
-                redis.refresh();
-                let text = format!("no node of the cluster holds slot {slot}");
-                redis.fail(ErrorKind::Unavailable, "connect", &text)
-            })?)
-        } else {
-            None
-        };
-        let result = Self::to(redis, server).await;
-        if result.is_err() {
-            redis.refresh();
-        }
-        result
+        let server = redis.node(slot).await?;
+        Self::to(redis, server).await
     }
 
     async fn to(redis: &Redis, server: Option<Server>) -> Result<Self> {
         let client = redis.0.settings.dedicated_client(server);
-        let task = Task::new(client.connect());
-        redis.register(&task);
-        let within = 2 * redis.0.settings.connect_timeout;
-        match timeout(within, connected(&client, &task)).await {
-            Ok(Ok(())) => Ok(Self {
-                redis: redis.clone(),
-                client,
-                task,
-            }),
-            Ok(Err(failed)) => Err(crate::connect::failure(
-                redis.0.component,
-                &redis.0.settings.address,
-                failed.as_ref(),
-            )
-            .into_error()),
-            Err(_) => {
-                let text = format!("no connection within {within:?}");
-                Err(redis.fail(ErrorKind::Unavailable, "connect", &text))
-            }
-        }
+        let task = redis.open(&client).await?;
+        Ok(Self {
+            redis: redis.clone(),
+            client,
+            task,
+        })
     }
 
     /// Sends one command and waits for its reply, for `within` at most; a command that blocks must be given more than it blocks for.

@@ -1,9 +1,9 @@
 //! What braid's Redis backends share: connections, scripts, keys and errors, on [`fred`].
 //!
 //! This is the one place that builds fred clients. [`Redis`] is what a component keeps: pipelined commands over one connection (per
-//! node of a cluster), each written once. [`Dedicated`] is a connection of one's own, for commands that block. [`KeySpace`](keys::KeySpace)
-//! names what stands beside a key in the key's slot, [`Script`] runs Lua by its digest, [`reply`] reads replies, and [`error()`] says
-//! what a failure means for the command.
+//! node of a cluster), each written once. [`Dedicated`] is a connection of one's own, for commands that block; [`Subscriber`] one that hears
+//! channels. [`KeySpace`](keys::KeySpace) names what stands beside a key in the key's slot, [`Script`] runs Lua by its digest, [`reply`] reads
+//! replies, and [`error()`] says what a failure means for the command.
 //!
 //! ```no_run
 //! use braid_redis::{Redis, RedisConfig, keys::KeySpace, reply};
@@ -42,13 +42,15 @@
 //! at once. A wrong password at the sentinels looks to fred like sentinels that are away, so that the start timeout passes first.
 //!
 //! # Servers and rights
-//! Redis from 7.0 on, and Valkey; RESP2. [`ACL_CONNECTION`] lists what the connection itself needs of an ACL user; what is sent through it
-//! comes on top, with the keys: `~braid:*` covers all of [`keys`]. A refusal names the command and the rule that would allow it.
+//! Redis from 7.0 on, and Valkey; RESP2. [`ACL_CONNECTION`] lists what the connection itself needs of an ACL user, [`ACL_SUBSCRIBER`] what a
+//! [`Subscriber`] needs; what is sent through it comes on top, with the keys: `~braid:*` covers all of [`keys`]. A refusal names the command
+//! and the rule that would allow it.
 //!
 //! # Secrets
 //! Passwords are in no `Debug`, error or event of this crate. fred's own logs hold none either, unless its feature `network-logs` is on.
 //! Never print fred's `Config`: its `Debug` has the password.
 
+mod cluster;
 mod config;
 mod connect;
 mod dedicated;
@@ -62,6 +64,7 @@ mod script;
 mod secret;
 mod server;
 mod settings;
+mod subscriber;
 mod task;
 mod tls;
 mod under_way;
@@ -76,6 +79,7 @@ pub use self::{
     script::Script,
     secret::Secret,
     server::ServerVersion,
+    subscriber::{ACL_SUBSCRIBER, Published, Subscriber},
 };
 pub use fred::{
     self,

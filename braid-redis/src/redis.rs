@@ -13,7 +13,7 @@ use braid_core::{Error, ErrorKind, Result};
 use fred::{
     clients::Client,
     error::{Error as FredError, ErrorKind as FredKind},
-    interfaces::{ClientLike, ClusterInterface},
+    interfaces::ClientLike,
     types::{Key, Value},
 };
 use futures_util::FutureExt;
@@ -27,17 +27,11 @@ use std::{
 };
 use tokio::{
     task::AbortHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
-
-/// How often waiting looks whether the client has connected; fred tells of it, but not to whoever asks in the moment between.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Between two reconnects that errors ask for.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
-
-/// Between two looks at a cluster's table that errors ask for, in connect timeouts: a look may take one, and commands wait meanwhile.
-const REFRESH_PAUSE: u32 = 2;
 
 /// Redis, as a component uses it. A clone is the same connection.
 ///
@@ -129,7 +123,7 @@ impl Redis {
             return Ok(());
         }
         let within = self.0.settings.command_timeout;
-        match timeout(within, connected(&self.0.client, &self.0.task)).await {
+        match timeout(within, self.0.task.connected(&self.0.client)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(self.fail(ErrorKind::Closed, operation, "the client was closed")),
             Err(_) => {
@@ -257,21 +251,34 @@ impl Redis {
         }
     }
 
-    /// Keeps account of a dedicated connection, so that `close` ends it.
-    pub(crate) fn register(&self, task: &Task) {
-        let mut dedicated = lock(&self.0.dedicated);
-        dedicated.retain(|(abort, _)| !abort.is_finished());
-        dedicated.push((task.abort_handle(), task.ended()));
-    }
-
-    /// Asks the cluster anew which node holds which slot.
-    pub(crate) fn refresh(&self) {
-        if self.0.settings.is_clustered()
-            && self.may_reconnect(REFRESH_PAUSE * self.0.settings.connect_timeout)
+    /// Connects a client of one connection, which `close` ends.
+    pub(crate) async fn open(&self, client: &Client) -> Result<Task> {
+        let shared = &*self.0;
+        let task = Task::new(client.connect());
         {
-            // The request is on its way after the first look; the rest is only waiting.
-            let _ = self.0.client.sync_cluster().now_or_never();
+            let mut dedicated = lock(&shared.dedicated);
+            dedicated.retain(|(abort, _)| !abort.is_finished());
+            dedicated.push((task.abort_handle(), task.ended()));
         }
+        // `close` ends the shared task before those that it finds registered.
+        if shared.task.is_finished() {
+            return Err(self.fail(ErrorKind::Closed, "connect", "the client was closed"));
+        }
+        let within = 2 * shared.settings.connect_timeout;
+        let error = match timeout(within, task.connected(client)).await {
+            Ok(Ok(())) => return Ok(task),
+            Ok(Err(failed)) => {
+                let address = &shared.settings.address;
+                connect::failure(shared.component, address, failed.as_ref()).into_error()
+            }
+            Err(_) => {
+                let text = format!("no connection within {within:?}");
+                self.fail(ErrorKind::Unavailable, "connect", &text)
+            }
+        };
+        // Its slots may be another node's by now.
+        self.refresh();
+        Err(error)
     }
 
     pub(crate) fn fail(&self, kind: ErrorKind, operation: &'static str, text: &str) -> Error {
@@ -345,7 +352,7 @@ impl Redis {
         }
     }
 
-    fn may_reconnect(&self, pause: Duration) -> bool {
+    pub(crate) fn may_reconnect(&self, pause: Duration) -> bool {
         let mut last = lock(&self.0.last_reconnect);
         let now = Instant::now();
         let may = last.is_none_or(|last| now.duration_since(last) >= pause);
@@ -364,24 +371,6 @@ impl fmt::Debug for Redis {
             .field("server", &self.0.server)
             .field("connected", &self.is_connected())
             .finish_non_exhaustive()
-    }
-}
-
-/// Waits until the client is connected, or its task has ended.
-pub(crate) async fn connected(client: &Client, task: &Task) -> Result<(), Option<FredError>> {
-    let ended = task.ended();
-    loop {
-        if task.is_finished() {
-            return Err(ended.await);
-        }
-        if client.is_connected() {
-            return Ok(());
-        }
-        tokio::select! {
-            error = ended.clone() => return Err(error),
-            _ = client.wait_for_connect() => {}
-            () = sleep(LOOK) => {}
-        }
     }
 }
 

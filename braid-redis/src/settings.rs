@@ -11,7 +11,10 @@ use fred::{
     clients::Client,
     types::{
         RespVersion,
-        config::{Config, ConnectionConfig, ReconnectPolicy, Server, ServerConfig, TcpConfig},
+        config::{
+            Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, ServerConfig,
+            TcpConfig,
+        },
     },
 };
 use socket2_fred::TcpKeepalive;
@@ -144,11 +147,28 @@ impl Settings {
 
     /// A client with one connection, which is never made again: to `server`, or else to where the configuration says.
     pub(crate) fn dedicated_client(&self, server: Option<Server>) -> Client {
+        self.single_client(server, None)
+    }
+
+    /// The same for what is published; `held` messages wait to be taken.
+    pub(crate) fn subscriber_client(&self, server: Option<Server>, held: usize) -> Client {
+        let performance = PerformanceConfig {
+            broadcast_channel_capacity: held,
+            ..PerformanceConfig::default()
+        };
+        self.single_client(server, Some(performance))
+    }
+
+    fn single_client(
+        &self,
+        server: Option<Server>,
+        performance: Option<PerformanceConfig>,
+    ) -> Client {
         let mut config = self.config.clone();
         if let Some(server) = server {
             config.server = ServerConfig::Centralized { server };
         }
-        Client::new(config, None, Some(self.connection()), None)
+        Client::new(config, performance, Some(self.connection()), None)
     }
 
     fn connection(&self) -> ConnectionConfig {

@@ -1,11 +1,15 @@
 //! The task that drives a fred client: ended when its last owner goes, awaited by whoever needs to know.
 
-use fred::{error::Error, types::ConnectHandle};
+use fred::{clients::Client, error::Error, interfaces::ClientLike, types::ConnectHandle};
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::task::AbortHandle;
+use std::time::Duration;
+use tokio::{task::AbortHandle, time::sleep};
+
+/// How often waiting looks whether the client has connected; fred tells of it, but not to whoever asks in the moment between.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Drives one client's connections. Dropping it ends the task, and with it the connections.
 pub(crate) struct Task {
@@ -24,6 +28,24 @@ impl Task {
             .boxed()
             .shared();
         Self { abort, ended }
+    }
+
+    /// Waits until `client`, which this drives, is connected. An error: the task has ended.
+    pub(crate) async fn connected(&self, client: &Client) -> Result<(), Option<Error>> {
+        let ended = self.ended();
+        loop {
+            if self.is_finished() {
+                return Err(ended.await);
+            }
+            if client.is_connected() {
+                return Ok(());
+            }
+            tokio::select! {
+                error = ended.clone() => return Err(error),
+                _ = client.wait_for_connect() => {}
+                () = sleep(LOOK) => {}
+            }
+        }
     }
 
     pub(crate) fn is_finished(&self) -> bool {

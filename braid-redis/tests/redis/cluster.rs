@@ -6,8 +6,8 @@ use braid_redis::{
     keys::{KeySpace, slot},
     reply,
 };
-use braid_testkit::redis::{RedisCluster, RedisServer};
-use std::time::Duration;
+use braid_testkit::redis::{RedisCluster, RedisServer, shared, shared_cluster};
+use std::{collections::BTreeSet, time::Duration};
 
 async fn connect(cluster: &RedisCluster) -> Redis {
     Redis::connect(&config(cluster.url()), "test")
@@ -51,6 +51,28 @@ async fn commands_and_connections_go_to_the_slots_node() {
             .expect("it is the right node");
         assert_eq!(reply::as_text(&frame), Some("1"));
     }
+}
+
+#[tokio::test]
+async fn shards_are_one_slot_of_each_primary() {
+    let alone = crate::connect(shared().await.url()).await;
+    assert_eq!(alone.shards(), [0]);
+    let cluster = shared_cluster().await;
+    let redis = connect(cluster).await;
+    let shards = redis.shards();
+    assert!(shards.is_sorted());
+    let mut primaries = BTreeSet::new();
+    for slot in &shards {
+        let args = values(&["MYID"]);
+        let frame = redis.command("CLUSTER", *slot, args).await;
+        let frame = frame.expect("its node answers");
+        primaries.insert(reply::as_text(&frame).expect("an id").to_owned());
+    }
+    let mut nodes = BTreeSet::new();
+    for node in cluster.nodes() {
+        nodes.insert(id(node).await);
+    }
+    assert_eq!((primaries, shards.len()), (nodes, 3));
 }
 
 #[tokio::test]

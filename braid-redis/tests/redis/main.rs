@@ -8,6 +8,7 @@ mod dedicated;
 mod fake;
 mod faults;
 mod sentinel;
+mod subscriber;
 mod tls;
 
 use braid_redis::{Frame, Redis, RedisConfig, Value, keys::slot, reply};
