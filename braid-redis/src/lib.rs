@@ -3,7 +3,7 @@
 //! This is the one place that builds fred clients. [`Redis`] is what a component keeps: pipelined commands over one connection (per
 //! node of a cluster), each written once. [`Dedicated`] is a connection of one's own, for commands that block; [`Subscriber`] one that hears
 //! channels. [`KeySpace`](keys::KeySpace) names what stands beside a key in the key's slot, [`Script`] runs Lua by its digest, [`reply`] reads
-//! replies, and [`error()`] says what a failure means for the command.
+//! replies, and [`error()`] says what a failure means for the command. [`RedisFence`] keeps the terms that a sink has seen.
 //!
 //! ```no_run
 //! use braid_redis::{Redis, RedisConfig, keys::KeySpace, reply};
@@ -43,8 +43,8 @@
 //!
 //! # Servers and rights
 //! Redis from 7.0 on, and Valkey; RESP2. [`ACL_CONNECTION`] lists what the connection itself needs of an ACL user, [`ACL_SUBSCRIBER`] what a
-//! [`Subscriber`] needs; what is sent through it comes on top, with the keys: `~braid:*` covers all of [`keys`]. A refusal names the command
-//! and the rule that would allow it.
+//! [`Subscriber`] needs and [`ACL_FENCE`] a [`RedisFence`]; what is sent through it comes on top, with the keys: `~braid:*` covers all of
+//! [`keys`]. A refusal names the command and the rule that would allow it.
 //!
 //! # Secrets
 //! Passwords are in no `Debug`, error or event of this crate. fred's own logs hold none either, unless its feature `network-logs` is on.
@@ -56,6 +56,7 @@ mod connect;
 mod dedicated;
 mod denial;
 mod error;
+mod fence;
 pub mod keys;
 mod redis;
 pub mod reply;
@@ -75,6 +76,7 @@ pub use self::{
     connect::ACL_CONNECTION,
     dedicated::Dedicated,
     error::{code, during, error},
+    fence::{ACL_FENCE, RedisFence},
     redis::Redis,
     script::Script,
     secret::Secret,

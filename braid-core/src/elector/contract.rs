@@ -31,10 +31,11 @@ pub trait Elector: Component {
 
 /// Guards a sink against writes of former masters: remembers the highest term that it has seen.
 pub trait Fence: std::fmt::Debug + Send + Sync + 'static {
-    /// Admits a write under `term`, atomically with remembering the term.
+    /// Admits a write under `term`, atomically with remembering the term. A resource may have any name, and has terms of its own.
     ///
     /// # Errors
-    /// `Conflict`: a higher term has been seen for this resource, so the writer is a former master. `Unavailable`, `Timeout`.
+    /// `Conflict`: a higher term has been seen for this resource, so the writer is a former master. `Unavailable`. `Timeout` and
+    /// `Indeterminate`: the term may have been remembered.
     ///
     /// # Cancel safety
     /// Cancel safe: admitting the same term twice is allowed.

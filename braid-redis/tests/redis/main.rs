@@ -7,6 +7,7 @@ mod connect;
 mod dedicated;
 mod fake;
 mod faults;
+mod fence;
 mod sentinel;
 mod subscriber;
 mod tls;
