@@ -41,8 +41,8 @@ pub(crate) const BACKENDS: &[Backend] = &[
 const fn on_redis(name: &'static str) -> Backend {
     Backend {
         name,
-        traits: &["pubsub"],
-        packages: &["braid-pubsub-redis"],
+        traits: &["pubsub", "linkcache"],
+        packages: &["braid-pubsub-redis", "braid-linkcache-redis"],
         on_redis: true,
     }
 }

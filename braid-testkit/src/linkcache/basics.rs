@@ -1,7 +1,7 @@
 //! The contract's basics: claim, look, unlink, leave, down, count. S2.
 
 use super::support::{Cache, present, tokens};
-use crate::{LinkCacheHarness, SETTLED, alive_tasks, eventually_eq, fresh, within};
+use crate::{LinkCacheHarness, SETTLED, alive_tasks, eventually, eventually_eq, fresh, within};
 use braid_core::{Claim, ErrorKind};
 
 pub async fn l0_claim_target_and_unlink<H: LinkCacheHarness>(h: &H) {
@@ -16,7 +16,12 @@ pub async fn l0_claim_target_and_unlink<H: LinkCacheHarness>(h: &H) {
         assert_eq!(cache.linked(&token, &service).await, Some(a.node.clone()));
         let what = "who has asked knows the link without waiting";
         eventually_eq(what, h.slack(), Some(a.node.clone()), async || {
-            cache.cached_target(&token, &service)
+            let known = cache.cached_target(&token, &service);
+            if known.is_none() {
+                // What is remembered may be forgotten at any time, as when the connection is made anew.
+                cache.linked(&token, &service).await;
+            }
+            known
         })
         .await;
         assert_eq!(cache.claims(&token, &b).await, Claim::Held(a.node.clone()));
@@ -160,11 +165,7 @@ pub async fn s2_linkcache_leaves_no_task<H: LinkCacheHarness>(h: &H) {
     for cache in caches {
         cache.process.stop().await;
     }
-    eventually_eq(
-        "no task is left after the shutdown",
-        h.slack(),
-        before,
-        async || alive_tasks(),
-    )
-    .await;
+    let what = "no task is left after the shutdown";
+    // What is left of the first one may have ended meanwhile.
+    eventually(what, h.slack(), async || alive_tasks() <= before).await;
 }

@@ -14,7 +14,13 @@ use tokio::{
 async fn takes_no_link<H: LinkCacheHarness>(h: &H, caches: &[Cache], node: &Node) {
     for cache in caches {
         eventually("a draining node gets no new link", h.slack(), async || {
-            cache.refusal(&fresh::token("new"), node).await == Some(ErrorKind::Rejected)
+            let new = fresh::token("new");
+            if cache.refusal(&new, node).await == Some(ErrorKind::Rejected) {
+                return true;
+            }
+            // Early enough to get one.
+            cache.unlinks(&new, &node.service, &node.node).await;
+            false
         })
         .await;
     }

@@ -1,0 +1,5 @@
+-- Gives up looking after what has ended, if the process does.
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return redis.call('DEL', KEYS[1])
+end
+return 0

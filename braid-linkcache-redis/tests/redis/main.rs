@@ -1,0 +1,7 @@
+//! braid's links on real Redis servers.
+#![cfg(unix)]
+
+mod conformance;
+mod local;
+mod rights;
+mod support;
