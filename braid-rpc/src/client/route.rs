@@ -106,7 +106,11 @@ impl<'a> Router<'a> {
                 continue;
             };
             if let Some(picked) = balancer.by_node(&node) {
-                return self.connected(picked).await;
+                let connected = self.connected(picked).await;
+                // A node that leaves hands its links back before it closes, which a near cache may hear of later.
+                if connected.is_ok() || confirmed {
+                    return connected;
+                }
             }
             if !confirmed {
                 continue;

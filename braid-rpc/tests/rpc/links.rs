@@ -211,6 +211,20 @@ async fn a_near_cache_that_is_late_is_asked_no_further() {
 }
 
 #[tokio::test]
+async fn a_node_that_has_closed_is_left_though_the_near_cache_is_late() {
+    let linked = Linked::new(LONG);
+    let mut nodes = linked.nodes(&["login-1", "login-2"]).await;
+    let user = token("user-1");
+    linked.links.link(&user, &nodes[0].node);
+    assert_eq!(linked.who(&user).await.unwrap(), "login-1");
+    // It has handed its links back and closed; neither the cache nor discovery has heard.
+    linked.links.believe(&user, &nodes[0].node);
+    linked.links.end(&user);
+    nodes.remove(0).stop().await.unwrap();
+    assert_eq!(soon(linked.who(&user)).await.unwrap(), "login-2");
+}
+
+#[tokio::test]
 async fn no_failure_of_a_call_ends_a_link() {
     let linked = Linked::new(SHORT);
     let nodes = linked.nodes(&["login-1", "login-2"]).await;
