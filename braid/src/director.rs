@@ -1,11 +1,14 @@
 //! The composition of a node: one section for each component.
 
-use braid_core::{Component, Discover, Elector, Error, ErrorKind, LinkCache, PubSub, Result};
+use crate::section::{
+    DiscoverSection, ElectorSection, LinkCacheSection, PubSubSection, ShutdownSection,
+};
+use braid_core::Component;
 #[cfg(feature = "local")]
 use braid_local::Hub;
 #[cfg(feature = "rpc")]
 use braid_rpc::{ClientBuilder, Server, ServerBuilder};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 /// How a node is composed: a section for each component, each with a default.
 ///
@@ -38,61 +41,6 @@ pub struct DefaultDirector {
     pub(crate) components: Vec<Arc<dyn Component>>,
     pub(crate) node: NodeSection,
     pub(crate) shutdown: ShutdownSection,
-}
-
-/// Which pub-sub a node uses.
-#[derive(Debug)]
-#[non_exhaustive]
-#[cfg_attr(
-    feature = "pubsub-redis",
-    allow(clippy::large_enum_variant, reason = "there is one a node")
-)]
-pub enum PubSubSection {
-    /// The hub's topics, in this process.
-    #[cfg(feature = "local")]
-    Local,
-    /// Topics on Redis. The start connects, and waits for a server that is away as long as the configuration says.
-    #[cfg(feature = "pubsub-redis")]
-    Redis(braid_pubsub_redis::PubSubConfig),
-    /// One that is made already. The director runs it.
-    Ready(Arc<dyn PubSub>),
-}
-
-/// Which discovery a node uses.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum DiscoverSection {
-    /// The hub's registry, in this process.
-    #[cfg(feature = "local")]
-    Local,
-    /// One that is made already. The director runs it.
-    Ready(Arc<dyn Discover>),
-}
-
-/// Which link cache a node uses.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum LinkCacheSection {
-    /// Links are kept in this process (the original's mode "local").
-    #[cfg(feature = "local")]
-    Local(braid_local::LinkCacheConfig),
-    /// One that is made already. The director runs it.
-    Ready(Arc<dyn LinkCache>),
-    /// None: a call with a token is balanced like any other.
-    Off,
-}
-
-/// Which elector a node uses.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ElectorSection {
-    /// The hub's leases, in this process.
-    #[cfg(feature = "local")]
-    Local(braid_local::ElectorConfig),
-    /// One that is made already, for this node as the candidate. The director runs it.
-    Ready(Arc<dyn Elector>),
-    /// None: this node is no candidate.
-    Off,
 }
 
 /// How a node calls others.
@@ -132,46 +80,6 @@ pub(crate) struct NodeSection {
     pub(crate) zone: Option<String>,
     pub(crate) metadata: Vec<(String, String)>,
     pub(crate) advertise: Option<SocketAddr>,
-}
-
-/// How long the steps of a shutdown may take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShutdownSection {
-    /// How long the node goes on serving after it has said that it is leaving, so that the fleet can notice. Default 100 ms,
-    /// which is plenty within a process; a fleet on Kubernetes wants some seconds. Too short: calls arrive at a closed door.
-    pub notice: Duration,
-    /// How long each component may take to finish what it has in flight. Default 10 s. What isn't done by then is cut off: calls fail,
-    /// messages are delivered again elsewhere.
-    pub drain: Duration,
-}
-
-impl PubSubSection {
-    /// The pub-sub, ready to run; `local` is the hub's.
-    pub(crate) async fn open(
-        self,
-        #[cfg(feature = "local")] local: &Arc<dyn PubSub>,
-    ) -> Result<Arc<dyn PubSub>> {
-        match self {
-            #[cfg(feature = "local")]
-            Self::Local => Ok(Arc::clone(local)),
-            #[cfg(feature = "pubsub-redis")]
-            Self::Redis(config) => {
-                // Boxed: it is large, and who starts a node without it would carry it along.
-                let connect = Box::pin(braid_pubsub_redis::RedisPubSub::connect(config));
-                Ok(Arc::new(connect.await?))
-            }
-            Self::Ready(pubsub) => Ok(pubsub),
-        }
-    }
-}
-
-impl Default for ShutdownSection {
-    fn default() -> Self {
-        Self {
-            notice: Duration::from_millis(100),
-            drain: Duration::from_secs(10),
-        }
-    }
 }
 
 impl DefaultDirector {
@@ -312,44 +220,4 @@ impl DefaultDirector {
         self.shutdown = section;
         self
     }
-}
-
-macro_rules! section {
-    ($section:ident: $backend:ident) => {
-        impl From<Arc<dyn $backend>> for $section {
-            fn from(backend: Arc<dyn $backend>) -> Self {
-                Self::Ready(backend)
-            }
-        }
-    };
-    ($section:ident: $backend:ident, $config:ident) => {
-        section!($section: $backend);
-
-        #[cfg(feature = "local")]
-        impl From<braid_local::$config> for $section {
-            fn from(config: braid_local::$config) -> Self {
-                Self::Local(config)
-            }
-        }
-    };
-}
-
-section!(PubSubSection: PubSub);
-#[cfg(feature = "pubsub-redis")]
-impl From<braid_pubsub_redis::PubSubConfig> for PubSubSection {
-    fn from(config: braid_pubsub_redis::PubSubConfig) -> Self {
-        Self::Redis(config)
-    }
-}
-
-section!(DiscoverSection: Discover);
-section!(LinkCacheSection: LinkCache, LinkCacheConfig);
-section!(ElectorSection: Elector, ElectorConfig);
-
-/// The section, or the error that says what to do about its absence.
-pub(crate) fn required<T>(section: Option<T>, name: &'static str) -> Result<T> {
-    section.ok_or_else(|| {
-        let text = format!("no {name} is configured: name one with `DefaultDirector::{name}(...)`");
-        Error::new(ErrorKind::Config, "braid", "start", text)
-    })
 }

@@ -60,8 +60,9 @@
 //! |---|---|---|
 //! | `local` | yes | in-process backends of every component: [`local`] |
 //! | `rpc` | yes | the gRPC client and server: [`rpc`] |
-//! | `redis` | no | every backend on Redis: so far `pubsub-redis` |
+//! | `redis` | no | every backend on Redis: `pubsub-redis` and `linkcache-redis` |
 //! | `pubsub-redis` | no | topics on Redis Streams: [`PubSubSection::Redis`] |
+//! | `linkcache-redis` | no | links on Redis, for all processes together: [`LinkCacheSection::Redis`] |
 //!
 //! Features only add. Without `local` the director has no backend in this process: each is one of another feature's, or handed over
 //! ready-made.
@@ -76,6 +77,7 @@
 mod director;
 mod handle;
 mod node;
+mod section;
 mod signals;
 mod start;
 mod stop;
@@ -93,8 +95,11 @@ pub use braid_local as local;
 pub use braid_rpc as rpc;
 
 /// Backends on Redis.
-#[cfg(feature = "pubsub-redis")]
+#[cfg(any(feature = "linkcache-redis", feature = "pubsub-redis"))]
 pub mod redis {
+    #[cfg(feature = "linkcache-redis")]
+    pub use braid_linkcache_redis::{LinkCacheConfig, Mode as LinkMode, RedisLinkCache};
+    #[cfg(feature = "pubsub-redis")]
     pub use braid_pubsub_redis::{Durability, PubSubConfig, RedisPubSub};
     pub use braid_redis::{RedisConfig, Secret, TlsConfig};
 }
@@ -103,12 +108,10 @@ pub mod redis {
 pub use braid_core::*;
 
 pub use self::{
-    director::{
-        DefaultDirector, DiscoverSection, ElectorSection, LinkCacheSection, PubSubSection,
-        ShutdownSection,
-    },
+    director::DefaultDirector,
     handle::Handle,
     node::Braid,
+    section::{DiscoverSection, ElectorSection, LinkCacheSection, PubSubSection, ShutdownSection},
     topic::TopicHandle,
 };
 

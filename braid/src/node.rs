@@ -42,7 +42,8 @@ impl Braid {
         N: TryInto<NodeId>,
         Error: From<S::Error> + From<N::Error>,
     {
-        let parts = start(service.try_into()?, id.try_into()?, director).await?;
+        // Boxed: it holds whatever the backends' configurations are, and callers would carry it along.
+        let parts = Box::pin(start(service.try_into()?, id.try_into()?, director)).await?;
         Ok(Self::supervised(parts))
     }
 

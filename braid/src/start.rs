@@ -3,19 +3,15 @@
 #[cfg(feature = "local")]
 use crate::PubSubSection;
 use crate::{
-    DefaultDirector, DiscoverSection, ElectorSection, Handle, LinkCacheSection,
-    director::required,
+    DefaultDirector, DiscoverSection, ElectorSection, Handle,
     handle::Shared,
+    section::required,
     stop::Leaving,
     supervisor::{Supervisor, Tier},
 };
 #[cfg(feature = "rpc")]
 use braid_core::Node;
-#[cfg(feature = "local")]
-use braid_core::SystemClock;
 use braid_core::{Discover, Elector, LinkCache, NodeId, NodeRef, PubSub, Result, ServiceName};
-#[cfg(feature = "local")]
-use braid_local::LocalLinkCache;
 #[cfg(feature = "rpc")]
 use braid_rpc::{Caller, Client};
 use std::{net::SocketAddr, sync::Arc};
@@ -67,14 +63,7 @@ async fn compose(
         elector,
     } = Backends::start(&mut leaving.supervisor, &service, id, &mut director).await?;
     let supervisor = &mut leaving.supervisor;
-    supervisor.spawn(Tier::Discover, discover.clone());
-    if let Some(links) = &links {
-        supervisor.spawn(Tier::Links, links.clone());
-        leaving.links = Some(links.clone());
-    }
-    if let Some(elector) = &elector {
-        supervisor.spawn(Tier::Elector, elector.clone());
-    }
+    leaving.links.clone_from(&links);
     #[cfg(feature = "rpc")]
     let client = {
         let caller = Caller {
@@ -180,20 +169,12 @@ impl Backends {
             DiscoverSection::Local => Arc::new(hub.discover()),
             DiscoverSection::Ready(discover) => discover,
         };
-        let links: Option<Arc<dyn LinkCache>> = match links {
-            LinkCacheSection::Local(config) if of_hub => Some(Arc::new(hub.link_cache(config)?)),
-            LinkCacheSection::Local(config) => {
-                let (discover, pubsub) = (Arc::clone(&discover), Arc::clone(&pubsub));
-                Some(Arc::new(LocalLinkCache::new(
-                    config,
-                    Arc::new(SystemClock),
-                    discover,
-                    pubsub,
-                )?))
-            }
-            LinkCacheSection::Ready(links) => Some(links),
-            LinkCacheSection::Off => None,
-        };
+        supervisor.spawn(Tier::Discover, discover.clone());
+        let hub_of_links = of_hub.then_some(&hub);
+        let links = links.open(hub_of_links, &discover, &pubsub).await?;
+        if let Some(links) = &links {
+            supervisor.spawn(Tier::Links, links.clone());
+        }
         let elector: Option<Arc<dyn Elector>> = match elector {
             ElectorSection::Local(config) => Some(Arc::new(hub.elector(
                 service.clone(),
@@ -203,6 +184,9 @@ impl Backends {
             ElectorSection::Ready(elector) => Some(elector),
             ElectorSection::Off => None,
         };
+        if let Some(elector) = &elector {
+            supervisor.spawn(Tier::Elector, elector.clone());
+        }
         Ok(Self {
             node,
             pubsub,
@@ -222,16 +206,21 @@ impl Backends {
     ) -> Result<Self> {
         let pubsub = required(director.pubsub.take(), "pubsub")?;
         let DiscoverSection::Ready(discover) = required(director.discover.take(), "discover")?;
-        let links = match required(director.linkcache.take(), "linkcache")? {
-            LinkCacheSection::Ready(links) => Some(links),
-            LinkCacheSection::Off => None,
-        };
+        let links = required(director.linkcache.take(), "linkcache")?;
         let elector = match required(director.elector.take(), "elector")? {
             ElectorSection::Ready(elector) => Some(elector),
             ElectorSection::Off => None,
         };
         let pubsub = pubsub.open().await?;
         supervisor.spawn(Tier::PubSub, pubsub.clone());
+        supervisor.spawn(Tier::Discover, discover.clone());
+        let links = links.open(&discover, &pubsub).await?;
+        if let Some(links) = &links {
+            supervisor.spawn(Tier::Links, links.clone());
+        }
+        if let Some(elector) = &elector {
+            supervisor.spawn(Tier::Elector, elector.clone());
+        }
         let (node, events) = (NodeRef::of_process(id), Arc::clone(&pubsub));
         Ok(Self {
             node,

@@ -11,6 +11,8 @@ mod composition;
 mod failure;
 #[cfg(all(unix, feature = "pubsub-redis"))]
 mod redis;
+#[cfg(all(unix, feature = "linkcache-redis", feature = "pubsub-redis"))]
+mod redis_links;
 #[cfg(unix)]
 mod signals;
 mod topics;
