@@ -75,11 +75,13 @@ pub(crate) async fn run(
 
 // ===== what is pushed =====
 
-/// Hears what ends links, and forgets them here. Whenever it can't be sure to have heard everything, it forgets all.
+/// Hears what ends links, and forgets them here. Whenever it can't be sure to have heard everything, it forgets all, but not before it hears
+/// again: until then what was heard last makes good for as long as ever, which is what there is while the server is away.
 async fn listen(cache: &Inner) -> Result<Infallible> {
-    let beats = beats_channel(&cache.process);
+    let channel = beats_channel(&cache.process);
+    let mut beats = Beats::default();
     loop {
-        let channels = vec![cache.store.channel.clone(), beats.clone()];
+        let channels = vec![cache.store.channel.clone(), channel.clone()];
         match cache.store.redis.subscriber(channels).await {
             Ok(subscriber) => {
                 // Before the first beat: what it makes fresh was read after this.
@@ -87,12 +89,11 @@ async fn listen(cache: &Inner) -> Result<Infallible> {
                 if let Some(local) = cache.local() {
                     local.catch_up().await;
                 }
-                let why = listen_to(cache, subscriber, &beats).await;
-                cache.near.set_fresh_until(BootTime::default());
+                let why = listen_to(cache, subscriber, &channel, &mut beats).await;
                 tracing::warn!(
                     component = NAME,
                     why,
-                    "links are asked for until their ends are heard of again"
+                    "ends of links are not heard of for now"
                 );
                 sleep(LISTEN_AGAIN).await;
             }
@@ -106,11 +107,17 @@ async fn listen(cache: &Inner) -> Result<Infallible> {
 }
 
 /// Listens until the connection is lost, or is silent.
-async fn listen_to(cache: &Inner, mut subscriber: Subscriber, channel: &Bytes) -> String {
+async fn listen_to(
+    cache: &Inner,
+    mut subscriber: Subscriber,
+    channel: &Bytes,
+    beats: &mut Beats,
+) -> String {
     let staleness = cache.config.staleness;
     let mut ticks = interval(staleness / BEATS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut beats = Beats::default();
+    // Those that another connection was to hear say nothing of what this one does, though they may come by it.
+    beats.sent.clear();
     let mut on_their_way = FuturesUnordered::new();
     let mut heard = cache.clock.now();
     loop {
