@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod conformance;
+mod histories;
 mod local;
 mod rights;
 mod support;
