@@ -6,8 +6,8 @@ pub(crate) const USAGE: &str = "\
 usage: cargo run --example quickstart -- [--once] [--redis URL|spawn] [--report FILE]
 
   --once         run the scenario, drain and exit: 0 only if every check held
-  --redis URL    topics on this Redis server, such as redis://127.0.0.1:6379; they stay there, for one run at a time
-  --redis spawn  topics on a Redis server that is started for this run (needs the program redis-server)
+  --redis URL    topics and links on this Redis server, such as redis://127.0.0.1:6379; topics stay there; for one run at a time
+  --redis spawn  topics and links on a Redis server that is started for this run (needs the program redis-server)
   --report FILE  write what was counted, as JSON
 Without --once the fleet goes on until Ctrl-C, which drains it.";
 
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     pub(crate) report: Option<PathBuf>,
 }
 
-/// Which Redis server the topics are on.
+/// Which Redis server topics and links are on.
 #[derive(Debug)]
 pub(crate) enum Redis {
     /// One that runs, by its URL.

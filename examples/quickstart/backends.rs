@@ -1,20 +1,20 @@
-//! What the fleet runs on: everything in this process, or its topics on Redis.
+//! What the fleet runs on: everything in this process, or its topics and links on Redis.
 
 use crate::args::Redis;
 use braid::{
-    DefaultDirector, Error, LinkCache, LinkCacheSection, Result,
-    local::{Hub, LinkCacheConfig},
-    redis::PubSubConfig,
+    DefaultDirector, Error,
+    local::Hub,
+    redis::{LinkCacheConfig, PubSubConfig},
 };
 #[cfg(unix)]
 use braid_testkit::redis::RedisServer;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// What the nodes of the fleet share.
 pub(crate) struct Backends {
     hub: Hub,
-    /// Where topics are; `None`: in the hub.
-    redis: Option<PubSubConfig>,
+    /// Where topics and links are; `None`: in the hub.
+    redis: Option<(PubSubConfig, LinkCacheConfig)>,
     /// The one that was started for this run. It ends when it is dropped, after the nodes.
     #[cfg(unix)]
     _server: Option<RedisServer>,
@@ -33,7 +33,7 @@ impl Backends {
                 let server = RedisServer::builder().try_start().await;
                 let server = server.map_err(|error| format!("--redis spawn: {error}"))?;
                 println!(
-                    "Topics are on a Redis server of this run, {}.",
+                    "Topics and links are on a Redis server of this run, {}.",
                     server.addr()
                 );
                 Some(spawned.insert(server).url())
@@ -48,10 +48,17 @@ impl Backends {
             }
         };
         let redis = url.map(|url| {
-            let mut config = PubSubConfig::new(url);
+            let mut topics = PubSubConfig::new(url.clone());
+            let mut links = LinkCacheConfig {
+                // Other fleets on the server have nodes that this one doesn't see.
+                namespace: "quickstart".to_owned(),
+                ..LinkCacheConfig::new(url)
+            };
             // Somebody is looking on.
-            config.redis.start_timeout = Duration::from_secs(3);
-            config
+            for redis in [&mut topics.redis, &mut links.redis] {
+                redis.start_timeout = Duration::from_secs(3);
+            }
+            (topics, links)
         });
         let backends = Self {
             hub: Hub::new(),
@@ -59,30 +66,26 @@ impl Backends {
             #[cfg(unix)]
             _server: spawned,
         };
-        match backends.redis.as_ref().map(PubSubConfig::validate) {
-            Some(Err(error)) => Err(backends.advice(&error)),
-            Some(Ok(())) | None => Ok(backends),
+        if let Some((topics, links)) = &backends.redis {
+            let valid = topics.validate().and_then(|()| links.validate());
+            valid.map_err(|error| backends.advice(&error))?;
         }
+        Ok(backends)
     }
 
     /// The composition of one more node.
-    pub(crate) fn director(&self) -> Result<DefaultDirector> {
+    pub(crate) fn director(&self) -> DefaultDirector {
         let director = DefaultDirector::local_in(&self.hub);
-        let Some(redis) = &self.redis else {
-            return Ok(director);
-        };
-        // With topics from elsewhere, each node would keep links of its own, as processes do that share nothing but topics. These
-        // nodes share more, so that one that leaves can hand back the links that the gate made.
-        let links = self.hub.link_cache(LinkCacheConfig::default())?;
-        let links: Arc<dyn LinkCache> = Arc::new(links);
-        Ok(director
-            .pubsub(redis.clone())
-            .linkcache(LinkCacheSection::Ready(links)))
+        match &self.redis {
+            Some((topics, links)) => director.pubsub(topics.clone()).linkcache(links.clone()),
+            None => director,
+        }
     }
 
     /// What to do about a fleet that doesn't start.
     pub(crate) fn advice(&self, error: &Error) -> String {
-        if self.redis.is_some() && ["pubsub-redis", "redis"].contains(&error.component()) {
+        let of_redis = ["linkcache-redis", "pubsub-redis", "redis"];
+        if self.redis.is_some() && of_redis.contains(&error.component()) {
             return format!(
                 "{error}\n\n--redis takes the URL of a Redis server from 7.0 on that runs: start one by `redis-server`, which is at \
                  redis://127.0.0.1:6379 then, or let the quickstart start one: --redis spawn"

@@ -1,7 +1,7 @@
 //! braid in one process: a fleet of a gate, login and mail nodes on real gRPC ports, with everything else in memory.
 //!
 //! `cargo run --example quickstart` shows it and goes on until Ctrl-C; `-- --once` exits after the scenario, with 0 only if every
-//! check held; `-- --redis spawn` has the topics on a Redis server.
+//! check held; `-- --redis spawn` has topics and links on a Redis server.
 
 mod args;
 mod backends;

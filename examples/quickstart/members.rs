@@ -29,13 +29,13 @@ pub(crate) const ELECTION: ElectorConfig = ElectorConfig {
 
 /// A gate: where users come in. It calls the others and serves nobody.
 pub(crate) async fn gate(backends: &Backends, id: &str) -> Result<Braid> {
-    Braid::start("gate", id, backends.director()?.elector(ELECTION)).await
+    Braid::start("gate", id, backends.director().elector(ELECTION)).await
 }
 
 /// A login node: knows the users that are linked to it. Several of them elect a master.
 pub(crate) async fn login(backends: &Backends, id: &str, weight: u32) -> Result<Braid> {
     let director = backends
-        .director()?
+        .director()
         .server_with(|node| {
             Server::listen("127.0.0.1:0")
                 .describe(FILE_DESCRIPTOR_SET)
@@ -57,7 +57,7 @@ pub(crate) async fn login(backends: &Backends, id: &str, weight: u32) -> Result<
 /// A mail node: keeps letters, and shares the work of a topic with its siblings.
 pub(crate) async fn mail(backends: &Backends, id: &str) -> Result<Braid> {
     let director = backends
-        .director()?
+        .director()
         .server_with(|node| {
             let service = MailNode {
                 node,

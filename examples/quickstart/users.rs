@@ -24,6 +24,8 @@ pub(crate) struct Users {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Told {
     pub(crate) calls: u64,
+    /// How many of each user's calls have ended.
+    ended: HashMap<String, u64>,
     pub(crate) errors: Vec<String>,
     /// Calls that another node answered although the user's node hadn't been told to leave.
     pub(crate) violations: u64,
@@ -63,10 +65,20 @@ impl Users {
         lock(&self.told).clone()
     }
 
-    /// Waits until each user has had an answer since now.
+    /// Waits until each user has made a call since now, and had its end.
     pub(crate) async fn round(&self) {
-        let calls = self.told().calls + 2 * self.tasks.len() as u64;
-        while self.told().calls < calls {
+        let before = self.told().ended;
+        let has_called = |(user, ended): (&String, &u64)| {
+            // The first one may be under way already.
+            *ended >= before.get(user).copied().unwrap_or_default() + 2
+        };
+        loop {
+            {
+                let ended = &lock(&self.told).ended;
+                if ended.len() == self.tasks.len() && ended.iter().all(has_called) {
+                    return;
+                }
+            }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -79,8 +91,13 @@ impl Users {
     }
 }
 
+/// What a user shows with each call.
+pub(crate) fn token_of(user: &str) -> braid::Result<Token> {
+    Token::new(format!("token of {user}"))
+}
+
 async fn call(gate: Handle, user: String, told: Arc<Mutex<Told>>, stop: Arc<AtomicBool>) {
-    let Ok(token) = Token::new(format!("token of {user}")) else {
+    let Ok(token) = token_of(&user) else {
         return;
     };
     let request = LoginRequest { user: user.clone() };
@@ -91,6 +108,7 @@ async fn call(gate: Handle, user: String, told: Arc<Mutex<Told>>, stop: Arc<Atom
         {
             let mut told = lock(&told);
             told.calls += 1;
+            *told.ended.entry(user.clone()).or_default() += 1;
             match reply {
                 Ok(reply) => told.answered(&user, reply.node),
                 Err(error) => told.errors.push(error.to_string()),
