@@ -68,8 +68,8 @@ type Told = BTreeMap<String, u64>;
 async fn look(cache: &Inner, told: &mut Option<Told>) -> Result<()> {
     let (ours, listed) = cache.store.watch(&cache.process, LEASE).await?;
     if !listed {
-        // The server was emptied.
-        cache.store.enter(&cache.store.entered_services()).await?;
+        // The server was emptied, or may have been.
+        cache.store.relist().await?;
     }
     cache.nodes.tidy(cache.clock.now(), REMEMBERED);
     if !ours {

@@ -10,6 +10,8 @@ pub(crate) enum Push {
     Ended(ServiceName, Token),
     /// A node's links have ended, or are ending.
     Gone(NodeRef),
+    /// The server was empty: what was there is gone.
+    Emptied,
     /// A node gets no new link. Told to those who keep links by themselves: others ask the server.
     Closed(NodeRef),
 }
@@ -26,6 +28,8 @@ pub(crate) fn closed(node: &NodeRef) -> String {
     format!("c{}", owner_text(node))
 }
 
+pub(crate) const EMPTIED: &str = "e";
+
 /// `None`: what it is isn't known here; a later version may tell of more.
 pub(crate) fn read(body: &[u8]) -> Option<Push> {
     let text = std::str::from_utf8(body).ok()?;
@@ -33,6 +37,9 @@ pub(crate) fn read(body: &[u8]) -> Option<Push> {
         let (service, token) = part(rest)?;
         let service = ServiceName::new(service).ok()?;
         return Some(Push::Ended(service, Token::new(token).ok()?));
+    }
+    if text == EMPTIED {
+        return Some(Push::Emptied);
     }
     if let Some(rest) = text.strip_prefix('c') {
         return owner(rest).map(Push::Closed);
@@ -55,6 +62,7 @@ mod tests {
                 let told = ended(&service, &token);
                 prop_assert_eq!(read(told.as_bytes()), Some(Push::Ended(service, token)));
                 prop_assert_eq!(read(gone(&node).as_bytes()), Some(Push::Gone(node.clone())));
+                prop_assert_eq!(read(EMPTIED.as_bytes()), Some(Push::Emptied));
                 prop_assert_eq!(read(closed(&node).as_bytes()), Some(Push::Closed(node)));
             }
         }

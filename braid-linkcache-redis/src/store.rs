@@ -16,7 +16,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::{
     collections::BTreeSet,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::time::timeout;
@@ -44,6 +47,8 @@ pub(crate) struct Store {
     buckets: u16,
     ttl: Duration,
     known: RwLock<Known>,
+    /// The server may have been emptied since this process has listed its services.
+    unlisted: AtomicBool,
 }
 
 /// A bucket of a service, by its number.
@@ -116,6 +121,7 @@ impl Store {
             buckets: config.buckets,
             ttl: config.ttl,
             known: RwLock::default(),
+            unlisted: AtomicBool::new(false),
         }
     }
 
@@ -395,7 +401,11 @@ impl Store {
         let common = &self.common;
         let keys = [&common.services, &common.closed, &common.buckets];
         let keys = keys.map(|key| key.clone().into()).to_vec();
-        let mut args: Vec<Value> = vec![i64::from(self.buckets).into()];
+        let mut args: Vec<Value> = vec![
+            i64::from(self.buckets).into(),
+            push::EMPTIED.into(),
+            self.channel.clone().into(),
+        ];
         args.extend(
             services
                 .iter()
@@ -439,7 +449,8 @@ impl Store {
             return Err(unreadable("watch", "no two numbers"));
         };
         let known = self.entered_services().len() as u64;
-        Ok((count("watch", ours)? == 1, count("watch", listed)? >= known))
+        let listed = count("watch", listed)? >= known && !self.unlisted.load(Ordering::Relaxed);
+        Ok((count("watch", ours)? == 1, listed))
     }
 
     /// Gives the looking after up, if this process does it.
@@ -514,6 +525,22 @@ impl Store {
         let services = self.services().await?;
         let buckets = services.iter().map(|service| self.buckets_of(service));
         Ok(buckets.flat_map(|buckets| places(&buckets)).collect())
+    }
+
+    /// The services of this process may be listed no more.
+    pub(crate) fn unlist(&self) {
+        self.unlisted.store(true, Ordering::Relaxed);
+    }
+
+    /// Lists the services of this process again.
+    pub(crate) async fn relist(&self) -> Result<()> {
+        // What is said meanwhile counts for the next time.
+        self.unlisted.store(false, Ordering::Relaxed);
+        let listed = self.enter(&self.entered_services()).await;
+        if listed.is_err() {
+            self.unlist();
+        }
+        listed
     }
 
     /// The services that this process has listed.

@@ -86,6 +86,7 @@ async fn listen(cache: &Inner) -> Result<Infallible> {
             Ok(subscriber) => {
                 // Before the first beat: what it makes fresh was read after this.
                 cache.near.flush();
+                cache.store.unlist();
                 if let Some(local) = cache.local() {
                     local.catch_up().await;
                 }
@@ -196,6 +197,10 @@ fn apply(cache: &Inner, body: &[u8]) {
             if let Some(own) = &cache.own {
                 own.close(&node);
             }
+        }
+        Some(Push::Emptied) => {
+            cache.near.flush();
+            cache.store.unlist();
         }
         // Of a later version: whatever it ends, nothing is known of it here.
         None => cache.near.flush(),

@@ -1,8 +1,12 @@
--- Lists services, and tells how many buckets each has, and which nodes are closed.
+-- Lists services, and tells how many buckets each has, and which nodes are closed. Who is the first on an empty server tells the others: it
+-- may have been emptied under them.
 local services, closed, buckets = KEYS[1], KEYS[2], KEYS[3]
+local count, emptied, channel = ARGV[1], ARGV[2], ARGV[3]
 
-redis.call('SET', buckets, ARGV[1], 'NX')
-for i = 2, #ARGV do
+if redis.call('SET', buckets, count, 'NX') then
+  redis.call('PUBLISH', channel, emptied)
+end
+for i = 4, #ARGV do
   redis.call('SADD', services, ARGV[i])
 end
 local reply = redis.call('ZRANGE', closed, 0, -1)
