@@ -2,7 +2,10 @@
 #![cfg(unix)]
 
 mod conformance;
+mod faults;
+mod floods;
 mod histories;
 mod local;
+mod losses;
 mod rights;
 mod support;

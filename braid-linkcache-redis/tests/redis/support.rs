@@ -1,17 +1,18 @@
 //! A fleet on one server: discovery and topics in the process, links on Redis, under a name of its own.
 
-use braid_core::{BoxFuture, Clock, LinkCache, Node, NodeRef, PubSub, SystemClock, Token};
+use braid_core::{BoxFuture, Claim, Clock, LinkCache, Node, NodeRef, PubSub, SystemClock, Token};
 use braid_linkcache_redis::{LinkCacheConfig, RedisLinkCache};
 use braid_local::Hub;
 use braid_testkit::{
-    Announcements, Fleet, Harness, LinkCacheHarness, LinkTimes, Running, TestClock, real_time,
+    Announcements, Fleet, Harness, LinkCacheHarness, LinkTimes, Running, SETTLED, TestClock,
+    eventually_eq, real_time, within,
 };
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::sleep};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -30,6 +31,39 @@ pub(crate) fn quick(url: impl Into<String>) -> LinkCacheConfig {
     config.redis.reconnect_min = Duration::from_millis(10);
     config.redis.reconnect_max = Duration::from_millis(100);
     config
+}
+
+/// Links a token that isn't linked yet.
+pub(crate) async fn link(cache: &Cache, token: &Token, node: &Node) {
+    let claim = within("the claim", SETTLED, cache.claim(token, node)).await;
+    assert_eq!(claim.expect("it is permitted"), Claim::Won);
+}
+
+/// Waits until the process answers for this link from memory.
+pub(crate) async fn remembered(cache: &Cache, token: &Token, node: &Node) {
+    let expected = Some(node.node.clone());
+    eventually_eq("the link is remembered", SETTLED, expected, async || {
+        let _ = cache.target(token, &node.service).await;
+        cache.cached_target(token, &node.service)
+    })
+    .await;
+}
+
+/// Looks until the process doesn't answer for this link from memory any more. Gives the moment before the last look at which it did.
+pub(crate) async fn last_answer(cache: &Cache, token: &Token, node: &Node) -> Option<Instant> {
+    let mut last = None;
+    let looks = async {
+        loop {
+            let moment = Instant::now();
+            if cache.cached_target(token, &node.service).as_ref() != Some(&node.node) {
+                return;
+            }
+            last = Some(moment);
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within("the end of the old answer", SETTLED, looks).await;
+    last
 }
 
 /// A name that no other fleet has.
@@ -76,7 +110,12 @@ impl LinkFleet {
 
     /// A node of `login` that everybody sees.
     pub(crate) async fn node(&self, id: &str) -> Node {
-        let service = "login".try_into().expect("it is legal");
+        self.node_of("login", id).await
+    }
+
+    /// A node that everybody sees.
+    pub(crate) async fn node_of(&self, service: &str, id: &str) -> Node {
+        let service = service.try_into().expect("it is legal");
         let node = NodeRef::random(id.try_into().expect("it is legal"));
         let node = Node::new(service, node, ([127, 0, 0, 1], 1).into());
         self.nodes.set(&node).await;
@@ -85,9 +124,12 @@ impl LinkFleet {
 
     /// One more process, which runs.
     pub(crate) async fn cache(&self) -> Cache {
-        let cache = self
-            .connect(self.config.clone(), Arc::new(SystemClock))
-            .await;
+        self.cache_with(self.config.clone()).await
+    }
+
+    /// One more process with values of its own, which runs.
+    pub(crate) async fn cache_with(&self, config: LinkCacheConfig) -> Cache {
+        let cache = self.connect(config, Arc::new(SystemClock)).await;
         Running::start(Arc::new(cache)).await
     }
 }
