@@ -269,7 +269,7 @@ impl Store {
     ) -> Result<Vec<(ServiceName, Token)>> {
         let mut links = Vec::new();
         for (buckets, number) in self.everywhere().await? {
-            let left = limit - links.len();
+            let left = limit.saturating_sub(links.len());
             if left == 0 {
                 break;
             }
@@ -745,4 +745,48 @@ fn count(operation: &'static str, frame: &Frame) -> Result<u64> {
 /// Names the service, never the token.
 fn about(operation: &'static str, service: &ServiceName, error: Error) -> Error {
     during(NAME, operation, format!("links of `{service}`"), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{collection::vec, prelude::*};
+
+    /// Any reply; often one that is nearly right.
+    fn frame() -> impl Strategy<Value = Frame> {
+        let text = |data: Bytes| Frame::BlobString {
+            data,
+            attributes: None,
+        };
+        let leaf = prop_oneof![
+            Just(Frame::Null),
+            any::<i64>().prop_map(|data| Frame::Number {
+                data,
+                attributes: None
+            }),
+            vec(any::<u8>(), 0..12).prop_map(move |data| text(data.into())),
+            Just("1:a:1:b").prop_map(move |node| text(node.into())),
+            Just("held").prop_map(move |status| text(status.into())),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            vec(inner, 0..4).prop_map(|data| Frame::Array {
+                data,
+                attributes: None,
+            })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_reply_is_read_without_a_panic(reply in frame(), text in ".{0,20}") {
+            if let Ok(Some(link)) = held(&reply, 0, "target") {
+                prop_assert_eq!(owner(&owner_text(&link.node)), Some(link.node));
+            }
+            let _ = held(&reply, 1, "claim");
+            let _ = counts_in("tend", &reply);
+            let _ = count("count", &reply);
+            let _ = status(&reply).map(|status| refusal("claim", status));
+            let _ = Mark::read(&text);
+        }
+    }
 }

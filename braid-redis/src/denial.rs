@@ -84,6 +84,7 @@ pub(crate) fn denied_in_script(text: &str) -> bool {
     text.contains("ACL failure in script")
         || text.contains("executing the script can't run this command")
         || text.contains("executing the script can't access")
+        || text.contains("executing the script can't publish")
 }
 
 #[cfg(test)]
@@ -116,6 +117,10 @@ mod tests {
             (
                 "ERR The user executing the script can't run this command or subcommand script: f00, on @user_script:1.",
                 "in line 1 of the script",
+            ),
+            (
+                "ERR The user executing the script can't publish to the channel mentioned in the command script: f00, on @user_script:60.",
+                "&pattern",
             ),
             (
                 "NOPERM ACL failure in script: User alice has no permissions to run the 'get' command script: f00",

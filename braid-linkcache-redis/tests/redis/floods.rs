@@ -98,9 +98,13 @@ fn of_thousands_of_misses_few_are_under_way_and_all_are_answered() {
 /// What was pushed while a process was frozen is more than its connection keeps.
 #[test]
 fn a_process_that_has_missed_pushes_forgets_what_it_knew() {
+    // Of a kilobyte each: far more than the buffers of a socket hold.
     const PUSHES: usize = 10_000;
+    const ROUNDS: usize = 3;
     real_time().block_on(async {
-        let server = RedisServer::builder().start().await;
+        // It bears with slow subscribers.
+        let limit = ("client-output-buffer-limit", "pubsub 0 0 0");
+        let server = RedisServer::builder().config(limit.0, limit.1).start().await;
         let fleet = LinkFleet::new(LinkCacheConfig {
             ttl: 600 * SECOND,
             staleness: 60 * SECOND,
@@ -116,11 +120,23 @@ fn a_process_that_has_missed_pushes_forgets_what_it_knew() {
         assert!(moved.expect("it is permitted"));
         let channel = format!("braid:links:{}", fleet.config.namespace);
         let mut connection = server.connect().await.expect("it is there");
-        let flood =
-            format!("for i = 1, {PUSHES} do redis.call('PUBLISH', KEYS[1], 't1:xuser') end");
-        let flooded = connection.command(&["EVAL", &flood, "1", &channel]).await;
-        assert!(!flooded.expect("it answers").is_error());
-        // The last push is there when its reply was; what is only frozen answers from what it knew.
+        let flood = format!(
+            "for i = 1, {PUSHES} do redis.call('PUBLISH', KEYS[1], 't1:x' .. string.rep('u', 1000)) end"
+        );
+        for _ in 0..ROUNDS {
+            let flooded = connection.command(&["EVAL", &flood, "1", &channel]).await;
+            assert!(!flooded.expect("it answers").is_error());
+            // What it has sent was received, but for what those buffers hold.
+            eventually("nothing waits at the server", SETTLED, async || {
+                let list = server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]).await;
+                let list = list.text();
+                let fields = list.split_whitespace();
+                let mut waiting = fields.filter_map(|field| field.strip_prefix("omem="));
+                waiting.all(|bytes| bytes == "0")
+            })
+            .await;
+        }
+        // Who is frozen answers from what it knew.
         let old = slow.cached_target(&token, &a.service);
         assert_eq!(old, Some(a.node.clone()));
         slow.thaw();

@@ -33,7 +33,7 @@ fn links_go_on_after_the_server_was_emptied() {
         });
         let (one, two) = (fleet.cache().await, fleet.cache().await);
         let (a, b) = (fleet.node("a").await, fleet.node("b").await);
-        // A service of which only one process knows, so that the other can't list it again.
+        // Each has linked to one service only, so that each has to be listed again by another process.
         let c = fleet.node_of("mail", "c").await;
         link(&one, &token(), &c).await;
         let old = token();
@@ -55,7 +55,7 @@ fn links_go_on_after_the_server_was_emptied() {
 
         let users: Vec<Token> = (0..5).map(|_| token()).collect();
         for token in &users {
-            link(&one, token, &a).await;
+            link(&two, token, &a).await;
         }
         let space = format!(
             "braid:{{links}}:link-buckets:{}:",
@@ -72,7 +72,6 @@ fn links_go_on_after_the_server_was_emptied() {
         .await;
         counted(&two, &a, 5).await;
         counted(&two, &b, 1).await;
-        // One is new, and the first that is heard of after the loss; the other process doesn't know it either.
         link(&one, &users[0], &c).await;
         eventually_eq("both services are listed", SETTLED, Some(2), async || {
             let key = key.replace("link-buckets", "link-services");
@@ -82,6 +81,18 @@ fn links_go_on_after_the_server_was_emptied() {
         let left = two.leave(&users[0]).await;
         assert_eq!(left.expect("the server is there"), 2);
         counted(&one, &a, 4).await;
+        // Whoever looks first lists its own: neither may be content with that.
+        for _ in 0..3 {
+            server.command(&["FLUSHALL"]).await;
+            eventually_eq("both services are listed", SETTLED, Some(2), async || {
+                let key = key.replace("link-buckets", "link-services");
+                server.command(&["SCARD", &key]).await.integer()
+            })
+            .await;
+        }
+        for token in &users[1..] {
+            link(&two, token, &a).await;
+        }
         let ended = two.down(&a.node).await;
         assert_eq!(ended.expect("the server is there"), 4);
         assert_eq!(one.target(&users[1], &a.service).await.unwrap(), None);

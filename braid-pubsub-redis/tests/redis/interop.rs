@@ -4,87 +4,33 @@
 //! says so.
 
 use crate::{
-    place,
+    original::Original,
     support::{Node, Reader, names, node, patient, publish, quick},
 };
 use braid_core::{Channel, NewMessage, PubSub, Start, SubscribeOptions, Topic};
 use braid_testkit::{SETTLED, eventually, redis::RedisServer, within};
-use std::{collections::BTreeSet, path::Path, process::Stdio, time::Duration};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    process::{Child, ChildStdin, ChildStdout, Command},
-};
+use std::{collections::BTreeSet, time::Duration};
 
-/// A program of braid-go's that runs. Killed when dropped.
-struct Original {
-    child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    stdin: ChildStdin,
+fn publisher(server: &RedisServer, topic: &Topic) -> Original {
+    Original::start(&["publish", &server.addr().to_string(), topic.as_str()])
+}
+
+async fn consumer(server: &RedisServer, topic: &Topic, channel: &Channel, from: &str) -> Original {
+    let address = server.addr().to_string();
+    let args = ["consume", &address, topic.as_str(), channel.as_str(), from];
+    let mut consumer = Original::start(&args);
+    consumer.says("ready").await;
+    consumer
 }
 
 impl Original {
-    fn start(args: &[&str]) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .expect("it is a member");
-        let place = place::place(root, &place::ORIGINAL);
-        let program = place.expect("there is a home").join("original");
-        assert!(
-            program.exists(),
-            "{} isn't there: `cargo xtask setup` builds it; without Go, `cargo xtask test --without go` leaves the interop tests out",
-            program.display()
-        );
-        let mut child = Command::new(program)
-            .args(args)
-            .kill_on_drop(true)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it can be run");
-        Self {
-            lines: BufReader::new(child.stdout.take().expect("it is piped")).lines(),
-            stdin: child.stdin.take().expect("it is piped"),
-            child,
-        }
-    }
-
-    fn publisher(server: &RedisServer, topic: &Topic) -> Self {
-        Self::start(&["publish", &server.addr().to_string(), topic.as_str()])
-    }
-
-    async fn consumer(server: &RedisServer, topic: &Topic, channel: &Channel, from: &str) -> Self {
-        let address = server.addr().to_string();
-        let mut consumer =
-            Self::start(&["consume", &address, topic.as_str(), channel.as_str(), from]);
-        consumer.says("ready").await;
-        consumer
-    }
-
-    /// The next line that it says, which has to begin so; gives the rest of it.
-    async fn says(&mut self, start: &str) -> String {
-        let line = within(start, SETTLED, self.lines.next_line()).await;
-        let line = line.expect("it writes text").expect("it runs");
-        let rest = line.strip_prefix(start);
-        rest.expect("it says nothing else").trim_start().to_owned()
-    }
-
     async fn publish(&mut self, body: &str) {
-        let line = format!("{body}\n");
-        self.stdin
-            .write_all(line.as_bytes())
-            .await
-            .expect("it runs");
+        self.tell(body).await;
         self.says("published").await;
     }
 
     async fn got(&mut self) -> String {
         self.says("got").await
-    }
-
-    async fn ended(mut self) {
-        drop(self.stdin);
-        let status = within("its end", SETTLED, self.child.wait()).await;
-        assert!(status.expect("it is a child").success());
     }
 }
 
@@ -131,7 +77,7 @@ fn forms() -> [(&'static str, NewMessage); 5] {
 #[tokio::test]
 async fn braid_reads_what_the_original_publishes() {
     let (server, node, topic, channel) = setting().await;
-    let mut original = Original::publisher(&server, &topic);
+    let mut original = publisher(&server, &topic);
     for body in [
         "first",
         "second",
@@ -164,7 +110,7 @@ async fn braid_reads_what_the_original_publishes() {
 #[tokio::test]
 async fn the_original_reads_what_braid_publishes() {
     let (server, node, topic, channel) = setting().await;
-    let mut original = Original::consumer(&server, &topic, &channel, "new").await;
+    let mut original = consumer(&server, &topic, &channel, "new").await;
     let mut published = BTreeSet::new();
     for (body, message) in forms() {
         publish(&node, &topic, message).await;
@@ -190,7 +136,7 @@ async fn each_reads_from_the_beginning_what_was_there_before() {
     for (_, message) in forms() {
         publish(&node, &topic, message).await;
     }
-    let mut original = Original::consumer(&server, &topic, &channel, "beginning").await;
+    let mut original = consumer(&server, &topic, &channel, "beginning").await;
     for (body, _) in forms() {
         assert_eq!(original.got().await, body);
     }
@@ -203,8 +149,8 @@ async fn consumers_of_both_share_a_channel() {
     const COUNT: usize = 400;
     let (server, node, topic, channel) = setting().await;
     let mut reader = Reader::start(&node, &topic, &channel, patient()).await;
-    let mut original = Original::consumer(&server, &topic, &channel, "new").await;
-    let mut publisher = Original::publisher(&server, &topic);
+    let mut original = consumer(&server, &topic, &channel, "new").await;
+    let mut publisher = publisher(&server, &topic);
     let (mut here, mut there) = (BTreeSet::new(), BTreeSet::new());
     for number in 0..COUNT {
         let body = format!("message {number}");

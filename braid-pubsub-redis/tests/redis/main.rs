@@ -10,6 +10,7 @@ mod fake;
 mod half_open;
 mod interop;
 mod losses;
+mod original;
 mod partitions;
 #[allow(dead_code, reason = "it names the programs of other crates too")]
 #[path = "../../../xtask/src/programs/place.rs"]

@@ -22,7 +22,7 @@ pub(crate) const INTEROP: Module = Module {
     path: "braid-rpc/tests/interop-go",
 };
 
-/// The original, for the interop tests of topics.
+/// The original, for the interop tests of topics and links.
 pub(crate) const ORIGINAL: Module = Module {
     name: "interop-topics",
     path: "braid-pubsub-redis/tests/interop-go",
