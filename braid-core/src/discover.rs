@@ -1,8 +1,9 @@
 //! Discovery: which nodes a service has.
 
 mod presence;
+mod watches;
 
-pub use self::presence::Presence;
+pub use self::{presence::Presence, watches::Watches};
 
 use crate::{Component, Error, ErrorKind, Node, NodeRef, Result, ServiceName};
 use futures_core::{future::BoxFuture, stream::BoxStream};

@@ -40,7 +40,8 @@ pub struct LinkCacheConfig {
     /// The shortest time between two publications of the nodes' link counts; what changes in between is published once. Default 1 s.
     pub count_interval: Duration,
     /// How many links this process remembers at most. Default 100,000, of some 200 bytes each with their tokens. Beyond it links that are remembered make room
-    /// for those that are asked for, and are asked for again.
+    /// for those that are asked for, and are asked for again. They lie in 64 parts by chance, of which the first is full somewhat earlier: a tenth more than
+    /// there are users leaves room for all.
     pub near_capacity: usize,
     /// Over how many parts the links of a service are spread; on a cluster, parts may be on different nodes. Default 16. More parts make counting dearer. It
     /// can't be changed while there are links: the value of whoever came first stands, and any other is refused at connect.

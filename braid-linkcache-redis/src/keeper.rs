@@ -1,7 +1,7 @@
 //! What one process of the fleet does for all: it removes what nodes that are gone have left, forgets links that have ended by themselves, and
 //! publishes the nodes' counts. Which one that is, a lease on the server says; all of it may be done by two as well.
 
-use crate::{cache::Inner, error::NAME, store::Mark, worker::is_final};
+use crate::{error::NAME, inner::Inner, store::Mark, worker::is_final};
 use braid_core::{
     Error, NodeId, NodeRef, Result, ServiceName,
     reserved::{Body, LinkNumber},

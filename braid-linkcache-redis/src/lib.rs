@@ -7,6 +7,7 @@ mod cache;
 mod config;
 mod error;
 mod flights;
+mod inner;
 mod keeper;
 mod keys;
 mod local;

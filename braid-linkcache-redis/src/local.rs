@@ -1,8 +1,8 @@
 //! What [`Mode::Local`](crate::Mode::Local) does where [`Mode::Redis`](crate::Mode::Redis) asks the server for links.
 
 use crate::{
-    cache::{Inner, passing},
     error::NAME,
+    inner::{Inner, passing},
     own::Own,
     push,
     store::Mark,

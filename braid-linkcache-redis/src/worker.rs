@@ -1,8 +1,8 @@
 //! What runs behind the links, all within the one future of [`run`], so that nothing outlives it.
 
 use crate::{
-    cache::Inner,
     error::NAME,
+    inner::Inner,
     keeper,
     keys::beats_channel,
     nodes::PULSE,
@@ -10,19 +10,18 @@ use crate::{
     store::Mark,
 };
 use braid_core::{
-    BootTime, BoxStream, Channel, ErrorKind, Result, ServiceName, Shutdown, SubscribeOptions,
-    Subscription, Token, Update,
+    BootTime, Channel, ErrorKind, Result, ServiceName, Shutdown, SubscribeOptions, Subscription,
+    Token,
+    discover::Watches,
     reserved::{Body, Unlink},
 };
 use braid_redis::Subscriber;
 use bytes::Bytes;
-use futures_util::{
-    StreamExt,
-    stream::{FuturesUnordered, SelectAll, select_all},
-};
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     convert::Infallible,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::{
@@ -235,25 +234,17 @@ async fn follow(cache: &Inner) -> Result<Infallible> {
     let mut new_services = cache.nodes.new_services();
     let mut pulses = interval(PULSE);
     pulses.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut watched = HashSet::new();
-    let mut updates: SelectAll<BoxStream<'_, (ServiceName, Option<Result<Update>>)>> =
-        select_all([]);
+    let mut watches = Watches::new(Arc::clone(&cache.discover));
     loop {
         new_services.mark_unchanged();
         for service in cache.nodes.services() {
-            if watched.insert(service.clone()) {
-                let name = service.clone();
-                let stream = cache.discover.watch(&service);
-                // Its end is told as well.
-                let stream = stream.map(Some).chain(futures_util::stream::iter([None]));
-                updates.push(stream.map(move |update| (name.clone(), update)).boxed());
-            }
+            watches.watch(&service);
         }
         tokio::select! {
             // The nodes outlive the run.
             _ = new_services.changed() => {}
             _ = pulses.tick() => cache.nodes.pulse(cache.clock.now()),
-            Some((service, update)) = updates.next() => match update {
+            (service, update) = watches.next() => match update {
                 Some(Ok(update)) => {
                     for node in cache.nodes.update(cache.clock.now(), &service, &update) {
                         if let Some(own) = &cache.own {

@@ -1,18 +1,6 @@
 //! The scripts, each with what they share in front.
 
-use braid_redis::Script;
-
-macro_rules! script {
-    ($name:literal) => {
-        Script::new(
-            $name,
-            concat!(
-                include_str!("scripts/lib.lua"),
-                include_str!(concat!("scripts/", $name, ".lua"))
-            ),
-        )
-    };
-}
+use braid_redis::{Script, script};
 
 pub(crate) static PUBLISH: Script = script!("publish");
 pub(crate) static JOIN: Script = script!("join");

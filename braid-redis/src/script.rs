@@ -64,6 +64,41 @@ impl Script {
     }
 }
 
+/// The [`Script`] of a name, from `scripts/<name>.lua` beside the file that says so. In front of it stand what scripts of all crates share,
+/// `now()` (milliseconds by the server's clock) and `text(number)` (a whole number in decimals, however large), and then what those of this
+/// crate share, `scripts/lib.lua`.
+#[macro_export]
+macro_rules! script {
+    ($name:literal) => {
+        $crate::Script::new(
+            $name,
+            concat!(
+                $crate::__shared_lua!(),
+                include_str!("scripts/lib.lua"),
+                include_str!(concat!("scripts/", $name, ".lua"))
+            ),
+        )
+    };
+}
+
+/// A macro, since `concat` takes nothing else from another crate.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __shared_lua {
+    () => {
+        "local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+"
+    };
+}
+
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Script").field(&self.name).finish()

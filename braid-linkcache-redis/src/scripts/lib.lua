@@ -1,16 +1,6 @@
 -- What the scripts share. A link's value is when it was made, in milliseconds, and behind a space the node that holds it. The sorted set of
 -- a node holds the tokens that are linked to it, each with the time at which its link ends, which is what the link's key has too.
 
--- Milliseconds by the server's clock.
-local function now()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local function text(number)
-  return string.format('%.0f', number)
-end
-
 -- When a link was made, and who holds it.
 local function parse(value)
   if not value then return nil, nil end

@@ -7,19 +7,11 @@
 use super::{NAME, Shared, table::Table};
 use crate::lifecycle::LONGEST_SLEEP;
 use braid_core::{
-    BoxStream, Channel, ErrorKind, NodeId, NodeRef, Result, ServiceName, Shutdown,
-    SubscribeOptions, Subscription, Update,
+    Channel, ErrorKind, NodeId, NodeRef, Result, Shutdown, SubscribeOptions, Subscription,
+    discover::Watches,
     reserved::{Body, LinkNumber, Unlink},
 };
-use futures_util::{
-    StreamExt,
-    stream::{SelectAll, select_all},
-};
-use std::{
-    collections::{HashMap, HashSet},
-    convert::Infallible,
-    time::Duration,
-};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 /// The pause after a fault of pub-sub.
@@ -69,24 +61,16 @@ impl Keeper {
 /// Tells the table which nodes the services have that it has links of.
 async fn follow(shared: &Shared) -> Result<Infallible> {
     let mut new_services = shared.table.new_services();
-    let mut watched = HashSet::new();
-    let mut updates: SelectAll<BoxStream<'_, (ServiceName, Option<Result<Update>>)>> =
-        select_all([]);
+    let mut watches = Watches::new(Arc::clone(&shared.discover));
     loop {
         new_services.mark_unchanged();
         for service in shared.table.services() {
-            if watched.insert(service.clone()) {
-                let name = service.clone();
-                let stream = shared.discover.watch(&service);
-                // Its end is told as well.
-                let stream = stream.map(Some).chain(futures_util::stream::iter([None]));
-                updates.push(stream.map(move |update| (name.clone(), update)).boxed());
-            }
+            watches.watch(&service);
         }
         tokio::select! {
             // The table outlives its keeper.
             _ = new_services.changed() => {}
-            Some((service, update)) = updates.next() => match update {
+            (service, update) = watches.next() => match update {
                 Some(Ok(update)) => shared.table.update(&service, &update),
                 Some(Err(error)) => {
                     tracing::warn!(%error, %service, "discovery has a fault; the last view stands");

@@ -9,16 +9,6 @@ local WAITING = 'braid:retry'
 -- The group through which a channel's messages with keys are handed out: this and the channel's name.
 local KEYS_OF = 'braid:keys:'
 
--- Milliseconds by the server's clock.
-local function now()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local function text(number)
-  return string.format('%.0f', number)
-end
-
 -- An id as a text that sorts as ids do.
 local function member(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
