@@ -2,6 +2,9 @@
 #![cfg(unix)]
 
 mod conformance;
+#[allow(dead_code, reason = "it has what the tests of topics need too")]
+#[path = "../../../braid-redis/tests/redis/documented.rs"]
+mod documented;
 mod everything;
 mod faults;
 mod floods;

@@ -1,6 +1,7 @@
 //! ACL users: with the documented rules, and with all of them but one.
 
 use crate::{
+    documented::{Documented, name_without, named},
     everything::use_everything,
     support::{LinkFleet, quick, token},
 };
@@ -13,8 +14,7 @@ use braid_testkit::{
     within,
 };
 use futures_util::future::join_all;
-use std::{collections::BTreeSet, sync::Arc};
-use tokio::time::timeout;
+use std::sync::Arc;
 
 const README: &str = include_str!("../../README.md");
 
@@ -26,30 +26,16 @@ const UNMISSED: &str = "+client|id";
 
 /// The README's user, as the test servers take users.
 pub(crate) fn user() -> String {
-    format!("braid {}", documented())
+    documented().user("braid")
 }
 
-fn documented() -> &'static str {
-    README
-        .lines()
-        .find_map(|line| line.strip_prefix("ACL SETUSER braid "))
-        .expect("the README has the line")
-}
-
-/// The commands of the README's line.
-fn rules() -> impl Iterator<Item = &'static str> {
-    documented().split(' ').filter(|word| word.starts_with('+'))
+fn documented() -> Documented {
+    Documented::new(README)
 }
 
 #[test]
 fn readme_and_constants_have_the_same_rules() {
-    let readme: BTreeSet<_> = rules().chain(CONDITIONAL).collect();
-    let constants = [ACL_CONNECTION, ACL_SUBSCRIBER, ACL].concat();
-    assert_eq!(readme, constants.into_iter().collect());
-    let text = README.replace("\\|", "|");
-    let rows = text.lines().filter(|line| line.starts_with("| "));
-    let mut in_table = |rule| rows.clone().any(|row| row.contains(rule));
-    assert!(CONDITIONAL.into_iter().all(&mut in_table));
+    documented().equals(&[ACL_CONNECTION, ACL_SUBSCRIBER, ACL], &CONDITIONAL);
 }
 
 #[test]
@@ -65,13 +51,18 @@ fn documented_rules_are_enough_on_a_cluster() {
     real_time().block_on(async {
         let cluster = shared_cluster().await;
         for node in cluster.nodes() {
-            add_user(node, "braid", "+cluster|slots +cluster|info").await;
-            add_user(node, "no-slots", "+cluster|info").await;
-            add_user(node, "no-info", "+cluster|slots").await;
+            documented()
+                .add_to(node, "braid", "+cluster|slots +cluster|info")
+                .await;
+            documented().add_to(node, "no-slots", "+cluster|info").await;
+            documented().add_to(node, "no-info", "+cluster|slots").await;
         }
         all_is_permitted(config(cluster.url(), "braid")).await;
         for (name, rule) in [("no-slots", "+cluster|slots"), ("no-info", "+cluster|info")] {
-            assert_eq!(named(config(cluster.url(), name), rule).await, None);
+            assert_eq!(
+                named(use_everything(config(cluster.url(), name)), rule).await,
+                None
+            );
         }
     });
 }
@@ -81,12 +72,12 @@ fn documented_rules_are_enough_behind_sentinel() {
     real_time().block_on(async {
         let sentinel = shared_sentinel().await;
         for server in [sentinel.primary(), sentinel.replica()] {
-            add_user(server, "braid", "+role").await;
-            add_user(server, "no-role", "").await;
+            documented().add_to(server, "braid", "+role").await;
+            documented().add_to(server, "no-role", "").await;
         }
         all_is_permitted(config(sentinel.url(), "braid")).await;
         assert_eq!(
-            named(config(sentinel.url(), "no-role"), "+role").await,
+            named(use_everything(config(sentinel.url(), "no-role")), "+role").await,
             None
         );
     });
@@ -95,16 +86,27 @@ fn documented_rules_are_enough_behind_sentinel() {
 #[test]
 fn a_missing_rule_is_named_by_whatever_needs_it() {
     real_time().block_on(async {
-        let users: Vec<_> = rules().map(without).collect();
+        let documented = documented();
+        let users = documented.rules().map(|rule| documented.without(rule));
+        let users: Vec<_> = users.collect();
         let users: Vec<_> = users.iter().map(String::as_str).collect();
         let server = RedisServer::builder().acl(&users).start().await;
         // Once others have sent the scripts, this rule isn't needed.
         let eval = "+eval";
-        let new_server = RedisServer::builder().acl(&[&without(eval)]).start().await;
-        let told = rules().filter(|rule| *rule != UNMISSED).map(|rule| {
-            let server = if rule == eval { &new_server } else { &server };
-            named(config(server.url(), &name_without(rule)), rule)
-        });
+        let new_server = RedisServer::builder()
+            .acl(&[&documented.without(eval)])
+            .start()
+            .await;
+        let told = documented
+            .rules()
+            .filter(|rule| *rule != UNMISSED)
+            .map(|rule| {
+                let server = if rule == eval { &new_server } else { &server };
+                named(
+                    use_everything(config(server.url(), &name_without(rule))),
+                    rule,
+                )
+            });
         let unnamed: Vec<_> = join_all(told).await.into_iter().flatten().collect();
         assert!(unnamed.is_empty(), "{}", unnamed.join("\n"));
         all_is_permitted(config(server.url(), &name_without(UNMISSED))).await;
@@ -139,9 +141,13 @@ fn a_missing_pattern_is_told_of() {
 fn links_of_the_original_need_a_rule_and_a_pattern_of_their_own() {
     real_time().block_on(async {
         let server = RedisServer::builder().start().await;
-        add_user(&server, "braid", "+hget ~braid_linker-*").await;
-        add_user(&server, "no-hget", "~braid_linker-*").await;
-        add_user(&server, "no-keys", "+hget").await;
+        documented()
+            .add_to(&server, "braid", "+hget ~braid_linker-*")
+            .await;
+        documented()
+            .add_to(&server, "no-hget", "~braid_linker-*")
+            .await;
+        documented().add_to(&server, "no-keys", "+hget").await;
         for (name, missing) in [
             ("braid", None),
             ("no-hget", Some("`+hget`")),
@@ -172,50 +178,9 @@ async fn all_is_permitted(config: LinkCacheConfig) {
     assert!(first.is_none(), "{first:?}");
 }
 
-/// Does everything as a user without this rule, until an error names it. `Some`: what was told instead.
-async fn named(config: LinkCacheConfig, rule: &str) -> Option<String> {
-    let command = &rule[1..];
-    let mut told = use_everything(config);
-    let mut other = Vec::new();
-    let named = async {
-        while let Some(error) = told.recv().await {
-            let text = error.message();
-            if error.kind() == ErrorKind::Config
-                && text.contains(&format!("`{command}`"))
-                && text.contains(&format!("`{rule}`"))
-            {
-                return true;
-            }
-            other.push(error.to_string());
-        }
-        false
-    };
-    let in_time = timeout(2 * SETTLED, named).await;
-    (in_time != Ok(true)).then(|| format!("{rule}: {other:#?}"))
-}
-
 fn config(url: String, user: &str) -> LinkCacheConfig {
     let mut config = quick(url);
     config.redis.username = Some(user.to_owned());
     config.redis.password = Some(Secret::new("secret"));
     config
-}
-
-/// The README's user with more rules, on a server that runs.
-async fn add_user(server: &RedisServer, name: &str, more: &str) {
-    let user = format!("ACL SETUSER {name} {} {more}", documented());
-    let words: Vec<_> = user.split_whitespace().collect();
-    server.command(&words).await;
-}
-
-fn name_without(rule: &str) -> String {
-    format!("no-{}", rule[1..].replace('|', "-"))
-}
-
-fn without(rule: &str) -> String {
-    let words: Vec<_> = documented()
-        .split(' ')
-        .filter(|word| *word != rule)
-        .collect();
-    format!("{} {}", name_without(rule), words.join(" "))
 }

@@ -3,6 +3,8 @@
 
 mod conformance;
 mod cuts;
+#[path = "../../../braid-redis/tests/redis/documented.rs"]
+mod documented;
 mod durability;
 mod everything;
 #[path = "../../../braid-redis/tests/redis/fake.rs"]
