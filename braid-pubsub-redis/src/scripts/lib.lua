@@ -86,6 +86,16 @@ local function body_of(id)
   return entry and entry[2]
 end
 
+-- When an entry may be handed out for the first time.
+local function not_before(id, fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == 'delay' then
+      return tonumber(string.match(id, '^%d+')) + (tonumber(fields[i + 1]) or 0)
+    end
+  end
+  return 0
+end
+
 -- Appends an entry. The first one with a key gives each channel its group of keys, from this entry on.
 local function append(stream, keyed, fields, has_key)
   if has_key and redis.call('EXISTS', keyed) == 0 then

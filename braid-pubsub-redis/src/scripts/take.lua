@@ -26,6 +26,9 @@ for _, due in ipairs(redis.call('ZRANGE', retry, '-inf', text(at), 'BYSCORE', 'L
     if not fields then
       redis.call('XACK', stream, group, id)
       redis.call('ZREM', retry, due)
+    elseif handed == 0 and not_before(id, fields) > at then
+      -- Whoever had read it was gone before it put this off.
+      redis.call('ZADD', retry, text(not_before(id, fields)), due)
     elseif handed >= max_attempts then
       fail(group, id, handed, max_attempts, at, longest, topic, channel, cap,
         'not settled within its claim time')

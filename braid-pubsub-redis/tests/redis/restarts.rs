@@ -1,7 +1,7 @@
 //! Servers that go and come back with all that they had answered (P1, P11).
 
 use crate::support::{Reader, info, names, node, patient, publish, quick, text};
-use braid_core::{Channel, ErrorKind, NewMessage, PubSub};
+use braid_core::{Channel, ErrorKind, NewMessage, PubSub, SubscribeOptions};
 use braid_pubsub_redis::PubSubConfig;
 use braid_testkit::{
     Random, SETTLED, eventually,
@@ -183,4 +183,38 @@ async fn no_acked_publish_is_lost_when_the_server_is_killed_under_load() {
         info(&server, "persistence", "aof_enabled").await.as_deref(),
         Some("1")
     );
+}
+
+/// As a consumer that is killed, or leaves, between reading a message and putting it off.
+#[tokio::test]
+async fn a_delayed_message_whose_reader_is_gone_waits_for_its_time() {
+    const DELAY: Duration = Duration::from_millis(1500);
+    let server = RedisServer::builder().start().await;
+    let (node, (topic, channel)) = (node(quick(server.url())).await, names());
+    let options = SubscribeOptions {
+        claim_after: Duration::from_millis(200),
+        ..patient()
+    };
+    let first = node.subscribe(&topic, &channel, options.clone()).await;
+    let closed = first.expect("it is there").close().await;
+    closed.expect("it is there");
+    let published = Instant::now();
+    let message = NewMessage::new("later").with_delay(DELAY);
+    publish(&node, &topic, message).await;
+    let read = [
+        "XREADGROUP",
+        "GROUP",
+        channel.as_str(),
+        "gone",
+        "STREAMS",
+        topic.as_str(),
+        ">",
+    ];
+    assert_eq!(server.command(&read).await.items().len(), 1);
+    let mut reader = Reader::start(&node, &topic, &channel, options).await;
+    reader.expect("later").await;
+    // The server's clock and this one are read within some milliseconds of each other.
+    let waited = published.elapsed() + Duration::from_millis(5);
+    assert!(waited >= DELAY, "it came after {waited:?}");
+    node.stop().await;
 }
